@@ -1,0 +1,88 @@
+"""Settings: read once from the environment and `.env`; the only module that looks at the environment."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from goalstream.errors import SettingsError
+
+PREFIX = "GOALSTREAM_"
+
+
+class Settings(BaseSettings):
+    """Everything that can be set, each with its unit, default and meaning."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore")
+
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers to ask first: host:port,…")
+    kafka_group_id: str = Field("goalstream", min_length=1, description="consumer group of the workers")
+    kafka_fetch_max_wait_ms: int = Field(
+        5, ge=1, le=500, description="how long a broker may hold a fetch to fill it, in ms: latency against CPU"
+    )
+    kafka_fetch_min_bytes: int = Field(65_536, ge=1, description="what fills a fetch, in bytes")
+    topic_partitions: int = Field(4, ge=1, description="partitions of the topics that `goalstream topics` creates")
+    topic_replication_factor: int = Field(-1, ge=-1, description="replicas of those topics; -1: the broker's default")
+    database_url: SecretStr = Field(
+        SecretStr("postgresql://goalstream@127.0.0.1:5432/goalstream"), description="PostgreSQL, as postgresql://…"
+    )
+    database_pool_size: int = Field(8, ge=2, le=200, description="connections of one process at the most")
+    http_host: str = Field("127.0.0.1", description="address that `goalstream api` listens on")
+    http_port: int = Field(8646, ge=0, le=65_535, description="port that `goalstream api` listens on; 0: a free one")
+    metrics_port: int = Field(
+        8647, ge=0, le=65_535, description="port of a worker's /livez, /readyz and /metrics; 0: none"
+    )
+    jwt_secret: SecretStr | None = Field(None, description="HS256 secret of bearer tokens, at least 32 bytes")
+    activation_delay_seconds: float = Field(
+        2.0, ge=0, le=60, description="how long after its acceptance a goal's change takes effect; the same everywhere"
+    )
+    allowed_lateness_seconds: int = Field(
+        259_200, ge=1, le=31_536_000, description="how much later than it occurred an event's record may be"
+    )
+    max_goals_per_workflow: int = Field(3, ge=1, le=1_000, description="goals of a workflow that are not deleted")
+    max_body_bytes: int = Field(65_536, ge=1_024, description="largest HTTP request body")
+    dead_letter_max_in_a_row: int = Field(
+        1_000, ge=0, description="dead letters in a row on one partition that stop a worker; 0: never"
+    )
+    dead_letter_max_share: float = Field(
+        0.5, ge=0, le=1, description="share of the last 1,000 records of a partition that stops a worker; 0: never"
+    )
+    log_format: Literal["json", "console"] = Field("json", description="how log lines are written")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _is_long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value().encode()) < 32:
+            raise ValueError("must have at least 32 bytes")
+        return secret
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgresql(cls, url: SecretStr) -> SecretStr:
+        if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must begin with postgresql://")
+        return url
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _are_addresses(cls, servers: str) -> str:
+        for server in servers.split(","):
+            host, colon, port = server.strip().rpartition(":")
+            if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
+                raise ValueError(f"must be host:port,host:port,… but has {server.strip()!r}")
+        return servers
+
+
+def load_settings() -> Settings:
+    """The settings in force. Raises SettingsError with a line for every problem."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors():
+            name = f"{PREFIX}{'_'.join(str(part) for part in problem['loc'])}".upper()
+            problems.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
+        raise SettingsError(*problems) from None

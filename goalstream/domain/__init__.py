@@ -1,0 +1,7 @@
+"""Pure decisions: no input or output, no clock, no async, no logging; standard library only.
+
+goals        goal types, criteria, goal versions     events       events and their data, per type
+goal_table   which goal versions match an event      facts        what is stored, each once
+settlement   facts of an enrollment → what holds     messages     what is published about it
+ids          deterministic ids                       amounts, durations, texts   values at the edge
+"""

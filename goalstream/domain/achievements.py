@@ -1,0 +1,198 @@
+"""What is recorded about an enrollment, and how it follows what `settle` says should hold: new, moved, revoked, restored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from goalstream.domain.events import OccurredAtSource
+from goalstream.domain.facts import Match
+from goalstream.domain.goals import GoalType
+from goalstream.domain.ids import achievement_id
+from goalstream.domain.settlement import Holding, Settlement, Verdict
+
+SUPERSEDED = "superseded"
+"""The reason of a revocation when an earlier achievement now satisfies the logic."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """The event by which a goal was achieved. `data` is None once erased."""
+
+    source: str
+    event_id: str
+    event_type: str
+    occurred_at: datetime
+    occurred_at_source: OccurredAtSource
+    clock_ahead: bool
+    record_at: datetime
+    data: Mapping[str, Any] | None
+    traceparent: str | None
+
+    @classmethod
+    def of(cls, match: Match) -> Trigger:
+        return cls(
+            source=match.source,
+            event_id=match.event_id,
+            event_type=match.event_type,
+            occurred_at=match.occurred_at,
+            occurred_at_source=match.occurred_at_source,
+            clock_ahead=match.clock_ahead,
+            record_at=match.record_at,
+            data=match.data,
+            traceparent=match.traceparent,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Achievement:
+    """Enrollment E achieved goal G by event X at time T; one row per (enrollment, goal), valid unless revoked."""
+
+    account_id: str
+    workflow_id: str
+    enrollment_id: str
+    contact_id: str
+    goal_id: str
+    goal_version: int
+    goal_type: GoalType
+    trigger: Trigger
+    recorded_at: datetime
+    revision: int
+    late: bool
+    also_matched: tuple[str, ...]
+    met: int
+    required: int
+    should_exit_workflow: bool
+    revoked_at: datetime | None = None
+    revoked_reason: str | None = None
+
+    @property
+    def achievement_id(self) -> str:
+        return achievement_id(self.account_id, self.enrollment_id, self.goal_id)
+
+    @property
+    def achieved_at(self) -> datetime:
+        return self.trigger.occurred_at
+
+    @property
+    def is_valid(self) -> bool:
+        return self.revoked_at is None
+
+    def as_match(self) -> Match:
+        """The match that this achievement stands for, where the match itself has been cleaned away."""
+        return Match(
+            account_id=self.account_id,
+            contact_id=self.contact_id,
+            workflow_id=self.workflow_id,
+            goal_id=self.goal_id,
+            goal_version=self.goal_version,
+            goal_type=self.goal_type,
+            source=self.trigger.source,
+            event_id=self.trigger.event_id,
+            event_type=self.trigger.event_type,
+            occurred_at=self.trigger.occurred_at,
+            occurred_at_source=self.trigger.occurred_at_source,
+            clock_ahead=self.trigger.clock_ahead,
+            record_at=self.trigger.record_at,
+            data=self.trigger.data,
+            traceparent=self.trigger.traceparent,
+        )
+
+
+class Action(StrEnum):
+    """What happens to an achievement; each leaves an audit row, all but MOVED are published."""
+
+    ACHIEVED = "achieved"
+    MOVED = "moved"
+    REVOKED = "revoked"
+    RESTORED = "restored"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One difference between what is recorded and what should hold."""
+
+    action: Action
+    achievement: Achievement
+    before: Achievement | None
+
+
+def changes(
+    recorded: Mapping[str, Achievement],
+    settlement: Settlement,
+    *,
+    enrollment_id: str,
+    recorded_at: datetime,
+    end_is_known: bool,
+    exit_is_due: bool,
+) -> Iterator[Change]:
+    """The differences between `recorded` (by goal id) and what should hold, each goal at most once.
+
+    `end_is_known` marks what is recorded now as late; `exit_is_due` marks the achievement that satisfies the logic.
+    """
+    for goal_id, holding in settlement.holdings.items():
+        before = recorded.get(goal_id)
+        if before is not None and before.is_valid and _is_trigger(before, holding.match):
+            continue
+        after = _achievement(holding, enrollment_id, recorded_at, end_is_known, exit_is_due and holding.satisfies)
+        if before is None:
+            yield Change(action=Action.ACHIEVED, achievement=after, before=None)
+        elif before.is_valid:
+            moved = replace(after, revision=before.revision, recorded_at=before.recorded_at)
+            yield Change(action=Action.MOVED, achievement=moved, before=before)
+        else:
+            yield Change(
+                action=Action.RESTORED, achievement=replace(after, revision=before.revision + 1), before=before
+            )
+    for goal_id, before in recorded.items():
+        if before.is_valid and goal_id not in settlement.holdings:
+            revoked = replace(
+                before,
+                revision=before.revision + 1,
+                revoked_at=recorded_at,
+                revoked_reason=_refusal_of(before, settlement),
+            )
+            yield Change(action=Action.REVOKED, achievement=revoked, before=before)
+
+
+def _achievement(
+    holding: Holding, enrollment_id: str, recorded_at: datetime, late: bool, should_exit_workflow: bool
+) -> Achievement:
+    match = holding.match
+    return Achievement(
+        account_id=match.account_id,
+        workflow_id=match.workflow_id,
+        enrollment_id=enrollment_id,
+        contact_id=match.contact_id,
+        goal_id=match.goal_id,
+        goal_version=match.goal_version,
+        goal_type=match.goal_type,
+        trigger=Trigger.of(match),
+        recorded_at=recorded_at,
+        revision=1,
+        late=late,
+        also_matched=tuple(holding.also_matched),
+        met=holding.met,
+        required=holding.required,
+        should_exit_workflow=should_exit_workflow,
+    )
+
+
+def _is_trigger(achievement: Achievement, match: Match) -> bool:
+    trigger = achievement.trigger
+    return (
+        (trigger.source, trigger.event_id, trigger.occurred_at) == (match.source, match.event_id, match.occurred_at)
+        and achievement.contact_id == match.contact_id
+        and achievement.goal_version == match.goal_version
+    )
+
+
+def _refusal_of(achievement: Achievement, settlement: Settlement) -> str:
+    """The verdict that now refuses the match by which the goal had been achieved."""
+    for match, verdict in settlement.verdicts:
+        if match.goal_id == achievement.goal_id and _is_trigger(achievement, match):
+            return SUPERSEDED if verdict is Verdict.ALREADY_SATISFIED else verdict.value
+    return Verdict.NO_ENROLLMENT.value

@@ -1,0 +1,43 @@
+"""Amounts of money: decimals from their own digits, never through a float."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+MAX_DIGITS = 30
+"""Most significant digits of an amount; PostgreSQL's numeric takes far more, a currency far less."""
+
+MAX_EXPONENT = 30
+
+_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII).fullmatch
+
+
+def parse_amount(value: object) -> Decimal | None:
+    """The amount that a JSON number (int or Decimal) or string stands for.
+
+    None when it is none: not a decimal number, negative, more than 30 digits, or an exponent beyond ±30.
+    """
+    match value:
+        case bool():
+            return None
+        case int() | Decimal():
+            amount = Decimal(value)
+        case str() if _NUMBER(value):
+            amount = Decimal(value)
+        case _:
+            return None
+    if not amount.is_finite() or amount < 0:
+        return None
+    _, digits, exponent = amount.as_tuple()
+    if len(digits) > MAX_DIGITS or not isinstance(exponent, int) or abs(exponent) > MAX_EXPONENT:
+        return None
+    return amount
+
+
+def canonical_amount(amount: Decimal) -> str:
+    """The one text of an amount: plain digits, no trailing zeros (`150.00` and `1.5E+2` are both `150`)."""
+    text = format(amount.copy_abs() if amount == 0 else amount, "f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return text

@@ -1,0 +1,75 @@
+"""Events: facts from the CRM about one contact, with what each type tells for a goal's criteria."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+
+OccurredAtSource = Literal["event", "record"]
+
+
+@dataclass(frozen=True, slots=True)
+class TagAdded:
+    """`contact.tag.added`; the name is folded as `texts.fold_name` does."""
+
+    tag_id: str | None
+    folded_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """`payment.completed`; the currency is in upper case, the products are those of both fields."""
+
+    amount: Decimal | None
+    currency: str | None
+    product_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment:
+    """`appointment.booked`."""
+
+    calendar_id: str | None
+    service_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FormSubmission:
+    """`form.submitted`."""
+
+    form_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageChange:
+    """`pipeline.stage.changed`."""
+
+    pipeline_id: str | None
+    stage_id: str | None
+
+
+Occurrence = TagAdded | Payment | Appointment | FormSubmission | StageChange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One decoded event.
+
+    Identified by (account_id, source, event_id). `record_at` is the Kafka record's timestamp; `occurred_at` never lies
+    after it. `data` is the event's data as sent, its numbers int or Decimal.
+    """
+
+    account_id: str
+    source: str
+    event_id: str
+    event_type: str
+    contact_id: str
+    occurred_at: datetime
+    occurred_at_source: OccurredAtSource
+    record_at: datetime
+    occurrence: Occurrence
+    data: Mapping[str, Any]
+    traceparent: str | None = None

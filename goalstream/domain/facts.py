@@ -1,0 +1,83 @@
+"""Facts: what is stored, each once, in whatever order it arrives. `record_at` is the smallest timestamp among its copies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from goalstream.domain.events import OccurredAtSource
+from goalstream.domain.goals import GoalType
+
+GoalLogic = Literal["any", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """An event fulfils the criteria of a goal version; says nothing yet about enrollments.
+
+    Identified by (account_id, source, event_id, contact_id, goal_id, occurred_at). `data` is None once erased.
+    """
+
+    account_id: str
+    contact_id: str
+    workflow_id: str
+    goal_id: str
+    goal_version: int
+    goal_type: GoalType
+    source: str
+    event_id: str
+    event_type: str
+    occurred_at: datetime
+    occurred_at_source: OccurredAtSource
+    clock_ahead: bool
+    record_at: datetime
+    data: Mapping[str, Any] | None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollmentStart:
+    """An enrollment began, as one record tells it; records may contradict each other."""
+
+    account_id: str
+    enrollment_id: str
+    workflow_id: str
+    contact_id: str
+    entered_at: datetime
+    trigger_event_id: str | None
+    source: str
+    event_id: str
+    record_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollmentEnd:
+    """An enrollment ended, as one record tells it."""
+
+    account_id: str
+    enrollment_id: str
+    ended_at: datetime
+    reason: str | None
+    source: str
+    event_id: str
+    record_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkflowStatus:
+    """A workflow's status from `occurred_at` on; without a goal logic the previous one stays."""
+
+    account_id: str
+    workflow_id: str
+    name: str | None
+    status: str
+    goal_logic: GoalLogic | None
+    occurred_at: datetime
+    source: str
+    event_id: str
+    record_at: datetime
+
+
+Fact = Match | EnrollmentStart | EnrollmentEnd | WorkflowStatus

@@ -1,0 +1,140 @@
+"""What goalstream publishes: the topics' documents, with the ids that make a repeated message recognisable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from goalstream.domain.achievements import Achievement
+from goalstream.domain.durations import format_duration
+from goalstream.domain.goals import GoalVersion, criteria_document
+from goalstream.domain.ids import achievement_message_id, exit_message_id, goal_message_id
+
+GOAL_ACHIEVED_TOPIC = "workflow.goal.achieved"
+GOAL_REVOKED_TOPIC = "workflow.goal.revoked"
+GOAL_EXIT_TOPIC = "workflow.exit.goal"
+GOAL_CONFIGURED_TOPIC = "workflow.goal.configured"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message to publish; `subject` is also its key. Everything on the wire follows from these fields."""
+
+    topic: str
+    message_id: str
+    account_id: str
+    subject: str
+    time: datetime
+    data: Mapping[str, Any]
+    traceparent: str | None = None
+
+
+def achieved(achievement: Achievement) -> Message:
+    """`workflow.goal.achieved`: the goal is achieved, or achieved again after a revocation."""
+    return _about(GOAL_ACHIEVED_TOPIC, achievement, achievement_document(achievement))
+
+
+def revoked(achievement: Achievement) -> Message:
+    """`workflow.goal.revoked`: what was achieved does not hold any more."""
+    return _about(
+        GOAL_REVOKED_TOPIC,
+        achievement,
+        achievement_document(achievement)
+        | {"revoked_at": achievement.revoked_at, "revoked_reason": achievement.revoked_reason},
+    )
+
+
+def exited(achievement: Achievement) -> Message:
+    """`workflow.exit.goal`: the goal logic is satisfied, let the contact out; sent once for an enrollment."""
+    return Message(
+        topic=GOAL_EXIT_TOPIC,
+        message_id=exit_message_id(achievement.account_id, achievement.enrollment_id),
+        account_id=achievement.account_id,
+        subject=achievement.contact_id,
+        time=achievement.achieved_at,
+        data={
+            "account_id": achievement.account_id,
+            "workflow_id": achievement.workflow_id,
+            "workflow_enrollment_id": achievement.enrollment_id,
+            "contact_id": achievement.contact_id,
+            "exit_reason": "goal_achieved",
+            "goal_type": achievement.goal_type.value,
+            "goal_config_id": achievement.goal_id,
+            "achieved_at": achievement.achieved_at,
+        },
+        traceparent=achievement.trigger.traceparent,
+    )
+
+
+def configured(document: Mapping[str, Any], version: GoalVersion, time: datetime) -> Message:
+    """`workflow.goal.configured`: a goal version as the API shows it, with `deleted: true` for a deletion."""
+    return Message(
+        topic=GOAL_CONFIGURED_TOPIC,
+        message_id=goal_message_id(version.goal_id, version.version),
+        account_id=version.account_id,
+        subject=version.goal_id,
+        time=time,
+        data={**document, "deleted": True} if version.is_deleted else document,
+    )
+
+
+def goal_document(version: GoalVersion) -> dict[str, Any]:
+    """The part of a goal's document that decides what it matches; times and authors belong to who shows it."""
+    return {
+        "id": version.goal_id,
+        "workflow_id": version.workflow_id,
+        "account_id": version.account_id,
+        "goal_type": version.goal_type.value,
+        "criteria": criteria_document(version.criteria),
+        "is_active": version.is_active,
+        "version": version.version,
+        "window": format_duration(version.window) if version.window else None,
+        "measure_after_exit": format_duration(version.measure_after_exit) if version.measure_after_exit else None,
+    }
+
+
+def achievement_document(achievement: Achievement) -> dict[str, Any]:
+    """An achievement as topics and API show it."""
+    trigger = achievement.trigger
+    return {
+        "achievement_id": achievement.achievement_id,
+        "account_id": achievement.account_id,
+        "workflow_id": achievement.workflow_id,
+        "workflow_enrollment_id": achievement.enrollment_id,
+        "contact_id": achievement.contact_id,
+        "goal_config_id": achievement.goal_id,
+        "goal_version": achievement.goal_version,
+        "goal_type": achievement.goal_type.value,
+        "achieved_at": achievement.achieved_at,
+        "recorded_at": achievement.recorded_at,
+        "revision": achievement.revision,
+        "trigger_event": {
+            "event_id": trigger.event_id,
+            "source": trigger.source,
+            "event_type": trigger.event_type,
+            "occurred_at": trigger.occurred_at,
+            "data": trigger.data,
+        },
+        "metadata": {
+            "late": achievement.late,
+            "also_matched": list(achievement.also_matched),
+            "occurred_at_source": trigger.occurred_at_source,
+            "clock_ahead": trigger.clock_ahead,
+        },
+        "progress": {"met": achievement.met, "required": achievement.required},
+        "should_exit_workflow": achievement.should_exit_workflow,
+    }
+
+
+def _about(topic: str, achievement: Achievement, document: Mapping[str, Any]) -> Message:
+    return Message(
+        topic=topic,
+        message_id=achievement_message_id(topic, achievement.achievement_id, achievement.revision),
+        account_id=achievement.account_id,
+        subject=achievement.contact_id,
+        time=achievement.achieved_at,
+        data=document,
+        traceparent=achievement.trigger.traceparent,
+    )

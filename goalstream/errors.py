@@ -1,0 +1,121 @@
+"""The exception tree, split by what the caller does about it.
+
+GoalstreamError
+├── Unavailable              wait and try the same thing again
+│   ├── DatabaseUnavailable  PostgreSQL is away, failing over, read-only, out of disk, or not migrated
+│   └── BrokerUnavailable    Kafka is away or did not acknowledge in time
+├── Refused                  never try again as it is
+│   ├── RefusedByDatabase    PostgreSQL refuses this very row for ever
+│   └── InvalidRecord        a Kafka record breaks the contract: dead letter
+├── InvalidGoal              a goal's configuration cannot be accepted; carries every problem found
+│   ├── CriteriaEmpty        no criteria key has an effect
+│   ├── GoalLimitExceeded    the workflow has as many goals as it may have
+│   └── DuplicateGoal        the same type and criteria already exist in this workflow
+├── GoalNotFound             no such goal in this account and workflow
+├── StaleVersion             somebody changed the goal in the meantime
+└── OperatorError            a person must act; the text says what to do
+    ├── SettingsError        wrong settings or usage: exit code 2
+    └── TooManyDeadLetters   the contract seems to have changed: stop, exit code 1
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class GoalstreamError(Exception):
+    """Anything goalstream raises on purpose."""
+
+
+class Unavailable(GoalstreamError):
+    """A service is away; the same work is tried again later, nothing is lost."""
+
+
+class DatabaseUnavailable(Unavailable):
+    """PostgreSQL cannot do this now, but will."""
+
+
+class BrokerUnavailable(Unavailable):
+    """Kafka cannot do this now, but will."""
+
+
+class Refused(GoalstreamError):
+    """Trying again changes nothing."""
+
+
+class RefusedByDatabase(Refused):
+    """PostgreSQL refuses a row for ever (SQLSTATE class 22 or 23)."""
+
+
+class InvalidRecord(Refused):
+    """A record breaks the contract of its topic; `reason` is one of the dead-letter reasons."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a document: a JSON pointer (RFC 6901) and a sentence."""
+
+    pointer: str
+    message: str
+
+
+class InvalidGoal(GoalstreamError):
+    """A goal's configuration cannot be accepted."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(problems[0].message)
+        self.problems = problems
+
+
+class CriteriaEmpty(InvalidGoal):
+    """Goal criteria cannot be empty."""
+
+    def __init__(self) -> None:
+        super().__init__(Problem("/criteria", "Goal criteria cannot be empty"))
+
+
+class GoalLimitExceeded(InvalidGoal):
+    """The workflow already has the maximum number of goals that are not deleted."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(Problem("", f"Maximum of {limit} goals per workflow exceeded"))
+
+
+class DuplicateGoal(InvalidGoal):
+    """The workflow already has a goal of this type with the same canonical criteria."""
+
+    def __init__(self, goal_id: str) -> None:
+        super().__init__(Problem("/criteria", f"A goal with the same type and criteria already exists: {goal_id}"))
+
+
+class GoalNotFound(GoalstreamError):
+    """No such goal in this account and workflow."""
+
+
+class StaleVersion(GoalstreamError):
+    """The goal was changed in the meantime; `current_version` is what it is now."""
+
+    def __init__(self, current_version: int) -> None:
+        super().__init__(f"The goal was changed in the meantime: its version is now {current_version}")
+        self.current_version = current_version
+
+
+class OperatorError(GoalstreamError):
+    """A person must act; the text is one line that says what to do."""
+
+
+class SettingsError(OperatorError):
+    """Settings are wrong; one line for each problem."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class TooManyDeadLetters(OperatorError):
+    """A partition brings mostly records that break the contract: stop before more is set aside."""

@@ -1,0 +1,87 @@
+"""Connections to PostgreSQL: pools, whose rows they may see, and the translation of the driver's errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from goalstream.errors import DatabaseUnavailable, RefusedByDatabase
+
+if TYPE_CHECKING:
+    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+
+STATEMENT_TIMEOUT_SECONDS = 30
+"""A statement that takes longer is stuck; the batch is tried again."""
+
+_REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""SQLSTATE classes 22 and 23: this row will never be accepted. Everything else may pass after a repair."""
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raises RefusedByDatabase for what PostgreSQL will never accept, DatabaseUnavailable for everything else of its."""
+    try:
+        yield
+    except _REFUSED as error:
+        raise RefusedByDatabase(f"{type(error).__name__}: {error}") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+class Database:
+    """A pool of connections that opens itself when it is first needed, and again after an outage."""
+
+    def __init__(self, url: str, *, size: int, sees_all_accounts: bool = False) -> None:
+        """`sees_all_accounts` is for workers alone: every other connection must name an account first."""
+        self._url = url
+        self._size = size
+        self._settings = {
+            "application_name": "goalstream",
+            # An empty table makes a prepared statement keep a sequential scan for as long as the connection lives.
+            "enable_seqscan": "off",
+            "timezone": "UTC",
+        }
+        if sees_all_accounts:
+            self._settings["goalstream.scope"] = "worker"
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def open(self) -> None:
+        """Connects. Raises DatabaseUnavailable."""
+        with translated_errors():
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._url,
+                    min_size=1,
+                    max_size=self._size,
+                    timeout=5,
+                    command_timeout=STATEMENT_TIMEOUT_SECONDS,
+                    server_settings=self._settings,
+                )
+
+    async def close(self) -> None:
+        """Closes all connections; those still at work after 5 seconds are cut."""
+        if self._pool is not None:
+            try:
+                async with asyncio.timeout(5):
+                    await self._pool.close()
+            except TimeoutError:
+                self._pool.terminate()
+            self._pool = None
+
+    @asynccontextmanager
+    async def transaction(self, account_id: str | None = None) -> AsyncIterator[Connection]:
+        """A transaction that sees the rows of one account, or what the pool may see.
+
+        Raises DatabaseUnavailable or RefusedByDatabase for whatever the driver raises inside.
+        """
+        with translated_errors():
+            await self.open()
+            assert self._pool is not None
+            async with self._pool.acquire(timeout=STATEMENT_TIMEOUT_SECONDS) as connection, connection.transaction():
+                if account_id is not None:
+                    await connection.execute("select set_config('goalstream.account', $1, true)", account_id)
+                yield connection
