@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""HTTP: FastAPI, problem+json, bearer tokens."""

@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Logs and metrics."""

@@ -48,19 +48,22 @@ class Database:
         if sees_all_accounts:
             self._settings["goalstream.scope"] = "worker"
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._opening = asyncio.Lock()
 
-    async def open(self) -> None:
+    async def open(self) -> asyncpg.Pool[asyncpg.Record]:
         """Connects. Raises DatabaseUnavailable."""
         with translated_errors():
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._url,
-                    min_size=1,
-                    max_size=self._size,
-                    timeout=5,
-                    command_timeout=STATEMENT_TIMEOUT_SECONDS,
-                    server_settings=self._settings,
-                )
+            async with self._opening:
+                if self._pool is None:
+                    self._pool = await asyncpg.create_pool(
+                        self._url,
+                        min_size=1,
+                        max_size=self._size,
+                        timeout=5,
+                        command_timeout=STATEMENT_TIMEOUT_SECONDS,
+                        server_settings=self._settings,
+                    )
+            return self._pool
 
     async def close(self) -> None:
         """Closes all connections; those still at work after 5 seconds are cut."""
@@ -79,9 +82,8 @@ class Database:
         Raises DatabaseUnavailable or RefusedByDatabase for whatever the driver raises inside.
         """
         with translated_errors():
-            await self.open()
-            assert self._pool is not None
-            async with self._pool.acquire(timeout=STATEMENT_TIMEOUT_SECONDS) as connection, connection.transaction():
+            pool = await self.open()
+            async with pool.acquire(timeout=STATEMENT_TIMEOUT_SECONDS) as connection, connection.transaction():
                 if account_id is not None:
                     await connection.execute("select set_config('goalstream.account', $1, true)", account_id)
                 yield connection

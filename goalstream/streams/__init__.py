@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Kafka: the only room that knows Faust and aiokafka; receives storage through Protocols."""
