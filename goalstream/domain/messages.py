@@ -31,6 +31,19 @@ class Message:
     traceparent: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedMessage:
+    """A message whose JSON is fixed: what the outbox holds and Kafka gets, the same to the byte each time."""
+
+    topic: str
+    message_id: str
+    account_id: str
+    subject: str
+    time: datetime
+    body: str
+    traceparent: str | None
+
+
 def achieved(achievement: Achievement) -> Message:
     """`workflow.goal.achieved`: the goal is achieved, or achieved again after a revocation."""
     return _about(GOAL_ACHIEVED_TOPIC, achievement, achievement_document(achievement))

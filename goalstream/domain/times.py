@@ -1,0 +1,41 @@
+"""Times as RFC 3339 writes them: read into aware UTC datetimes of microseconds."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:(?P<seconds>\d\d)(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)?", re.ASCII
+).fullmatch
+
+_SECONDS = slice(17, 19)
+
+
+def parse_time(text: str) -> datetime | None:
+    """The moment, finer than microseconds truncated, without an offset UTC; None when it is not RFC 3339."""
+    found = _RFC3339(text)
+    if found is None:
+        return None
+    is_leap_second = found["seconds"] == "60"
+    if is_leap_second:
+        text = f"{text[: _SECONDS.start]}59{text[_SECONDS.stop :]}"
+    try:
+        moment = datetime.fromisoformat(text.upper())
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        return moment + timedelta(seconds=1) if is_leap_second else moment
+    except (ValueError, OverflowError):
+        return None
+
+
+def from_milliseconds(milliseconds: int) -> datetime | None:
+    """The moment of a Kafka record's timestamp; None when it has none, or one that no calendar knows."""
+    if milliseconds < 0:
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
