@@ -1,0 +1,352 @@
+"""Runs one PostgreSQL for the process at the other end of standard input; when that end closes, stops it and clears up.
+
+A script of its own, standard library only: it lives in a session of its own, so whatever kills its owner spares it.
+Standard output gets one line of JSON: {port, password, version} once PostgreSQL is ready, or {error}.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import pwd
+import re
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROLE = "goalstream"
+"""Owner of the database of the same name. Not a superuser: row-level security does not bind superusers."""
+
+ACCOUNTS = ("postgres", "nobody")
+"""PostgreSQL refuses to run as root: the first of these that exists on the machine runs it then."""
+
+START_SECONDS = 30.0
+STOP_SECONDS = 5.0
+PORT_ATTEMPTS = 3
+"""Between finding a free port and listening on it somebody else may take it."""
+
+_PR_SET_PDEATHSIG = 1
+_ALIVE = 0
+"""Standard input: it reaches its end when the owner is gone."""
+
+
+class OwnerGone(Exception):
+    """Nobody is at the other end any more."""
+
+
+class Failed(Exception):
+    """PostgreSQL cannot run; the text is one line for a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """Whom PostgreSQL runs as; `drop` is empty where it is simply us."""
+
+    name: str
+    uid: int
+    gid: int
+    is_other: bool
+
+    @property
+    def drop(self) -> dict[str, Any]:
+        return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.is_other else {}
+
+    def owns(self, path: Path) -> None:
+        if self.is_other:
+            os.chown(path, self.uid, self.gid)
+
+    def can_enter(self, folder: Path) -> bool:
+        return not self.is_other or all(parent.stat().st_mode & 0o001 for parent in (folder, *folder.parents))
+
+
+class Children:
+    """Runs programs, and notices at once when one of them ends or the owner goes away."""
+
+    def __init__(self, account: Account, log: Path) -> None:
+        self._account = account
+        self._log = log
+        self._log.write_bytes(b"")
+        self._wake, self._waker = os.pipe()
+        os.set_blocking(self._waker, False)
+        os.set_blocking(self._wake, False)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, lambda *_: None)  # not SIG_IGN, which children would inherit
+
+    def start(self, *argv: object, stdin: int = subprocess.DEVNULL, ends_with_us: int) -> subprocess.Popen[bytes]:
+        """`ends_with_us` is the signal that the program gets should this supervisor itself be killed (Linux only)."""
+
+        def tie() -> None:
+            if sys.platform == "linux":
+                ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ends_with_us)
+
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [str(word) for word in argv],
+                cwd="/",
+                stdin=stdin,
+                stdout=log,
+                stderr=log,
+                process_group=0,
+                preexec_fn=tie,  # safe: this process has no threads
+                **self._account.drop,
+            )
+
+    def run(self, *argv: object, text: str = "") -> None:
+        """Runs a program to its end, with `text` on its standard input. Raises Failed with what it said, or OwnerGone."""
+        process = self.start(*argv, stdin=subprocess.PIPE, ends_with_us=signal.SIGKILL)
+        try:
+            if process.stdin:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(text.encode())
+                    process.stdin.close()
+            self.wait(process, START_SECONDS)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        if process.returncode:
+            raise Failed(f"{Path(str(argv[0])).name} failed: {self.complaint()}")
+
+    def wait(self, process: subprocess.Popen[bytes], seconds: float | None) -> None:
+        """Returns when the program has ended or the time is over. Raises OwnerGone."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while process.poll() is None:
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                return
+            readable, _, _ = select.select([_ALIVE, self._wake], [], [], left)
+            if _ALIVE in readable and not os.read(_ALIVE, 1024):
+                raise OwnerGone
+            if self._wake in readable:
+                os.read(self._wake, 1024)
+
+    def complaint(self) -> str:
+        """The last line of the log that tells of an error, else the last line."""
+        lines = [line for line in self._log.read_text("utf-8", "replace").splitlines() if line.strip()]
+        telling = [line for line in lines if re.search(r"FATAL|PANIC|ERROR|error:", line)]
+        return (telling or lines or ["it said nothing"])[-1].strip()
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    folders: list[Path] = []
+    try:
+        serve(Path(order["binaries"]), Path(order["data"]) if order["data"] else None, folders)
+    except OwnerGone:
+        pass
+    except (Failed, OSError) as error:
+        tell(error=" ".join(str(error).split()))
+    finally:
+        for folder in folders:
+            remove(folder)
+
+
+def serve(binaries: Path, data: Path | None, folders: list[Path]) -> None:
+    """Until the owner is gone. What must not stay behind is put into `folders` as soon as it exists."""
+    account = choose_account(data)
+    home = data or throw_away_folder(account, folders)
+    if not home.exists():
+        home.mkdir(parents=True)
+        home.chmod(0o711 if account.is_other else 0o700)
+    if not account.can_enter(home):
+        raise Failed(f"{account.name}, as whom PostgreSQL runs for root, cannot enter {home}: take another folder")
+    with (home / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failed(f"{home} is in use by another PostgreSQL of `goalstream dev`") from None
+        children = Children(account, home / "postgresql.log")
+        programs, version = usable_programs(binaries, account, folders)
+        password = prepare(home, programs, version, account, children, is_kept=data is not None)
+        run_server(home, programs, children, {"password": password, "version": version}, is_kept=data is not None)
+
+
+def choose_account(data: Path | None) -> Account:
+    """Us; for root whoever owns the data, else the first account that exists."""
+    uid, gid = os.geteuid(), os.getegid()
+    if data is not None and (data / "pgdata").exists():
+        owner = (data / "pgdata").stat()
+        if uid not in (0, owner.st_uid) or owner.st_uid == 0:
+            raise Failed(f"{data} was made by user id {owner.st_uid}: start as that user, or take another folder")
+        return Account(name=str(owner.st_uid), uid=owner.st_uid, gid=owner.st_gid, is_other=uid == 0)
+    if uid != 0:
+        return Account(name=str(uid), uid=uid, gid=gid, is_other=False)
+    for name in ACCOUNTS:
+        with contextlib.suppress(KeyError):
+            entry = pwd.getpwnam(name)
+            return Account(name=name, uid=entry.pw_uid, gid=entry.pw_gid, is_other=True)
+    raise Failed(f"PostgreSQL refuses to run as root, and there is no account {' or '.join(ACCOUNTS)}: start as a user")
+
+
+def throw_away_folder(account: Account, folders: list[Path]) -> Path:
+    """A new folder that is ours, and which the account may enter."""
+    for base in (Path(tempfile.gettempdir()).resolve(), Path("/var/tmp"), Path("/tmp")):  # noqa: S108 - mkdtemp below
+        if base.is_dir() and account.can_enter(base):
+            folder = Path(tempfile.mkdtemp(prefix="goalstream-dev-", dir=base))
+            folders.append(folder)
+            folder.chmod(0o711 if account.is_other else 0o700)
+            return folder
+    raise Failed(f"{account.name}, as whom PostgreSQL runs for root, can enter no folder for temporary files")
+
+
+def usable_programs(binaries: Path, account: Account, folders: list[Path]) -> tuple[Path, str]:
+    """The folder with programs that the account can run, and their version: `binaries`, or a throw-away copy.
+
+    A virtual environment below /root cannot be entered by others: copied (25 MB) rather than opened to everybody.
+    """
+    for attempt in ("as it is", "copied"):
+        programs = binaries if attempt == "as it is" else copy_programs(binaries, account, folders)
+        with contextlib.suppress(OSError):
+            told = subprocess.run(
+                [programs / "postgres", "-V"], cwd="/", capture_output=True, text=True, **account.drop
+            )
+            if found := re.search(r"\d+(\.\d+)*", told.stdout):
+                return programs, found[0]
+    raise Failed(
+        f"{binaries / 'postgres'} cannot be run by {account.name}: give another folder with PostgreSQL's programs"
+    )
+
+
+def copy_programs(binaries: Path, account: Account, folders: list[Path]) -> Path:
+    install = binaries.parent
+    package = install.parent  # a wheel's layout: <package>/<install>/bin, with libraries in <package>.libs beside it
+    copy = throw_away_folder(account, folders) / package.name / install.name
+    for part in ("lib", "share"):
+        skipped = shutil.ignore_patterns("*.a", "pgxs", "pkgconfig")
+        shutil.copytree(install / part, copy / part, symlinks=True, ignore=skipped)
+    (copy / "bin").mkdir()
+    for program in ("postgres", "initdb"):
+        shutil.copy2(binaries / program, copy / "bin" / program)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, copy.parent.with_name(libraries.name))
+    return copy / "bin"
+
+
+def prepare(home: Path, programs: Path, version: str, account: Account, children: Children, *, is_kept: bool) -> str:
+    """Makes the data folder with role and database where there is none; returns the role's password."""
+    data, unfinished, secret = home / "pgdata", home / "pgdata.unfinished", home / "password"
+    major = version.partition(".")[0]
+    if data.exists():
+        made_by = (data / "PG_VERSION").read_text().strip()
+        if made_by != major:
+            raise Failed(
+                f"{home} was made by PostgreSQL {made_by} and this is {major}: take another folder, "
+                f"or the programs of PostgreSQL {made_by}"
+            )
+        if secret.exists():
+            return secret.read_text().strip()
+    password = secrets.token_urlsafe(18)
+    single = [programs / "postgres", "--single", "-c", "exit_on_error=on", "-D"]
+    if data.exists():
+        children.run(*single, data, "postgres", text=f"alter role {ROLE} password '{password}'\n")
+    else:
+        remove(unfinished)
+        unfinished.mkdir(mode=0o700)
+        account.owns(unfinished)
+        options = ["--encoding=UTF8", "--locale=C", "--auth=reject", "--username=postgres", "--no-instructions"]
+        options += [] if is_kept else ["--no-sync"]
+        children.run(programs / "initdb", *options, "-D", unfinished)
+        sql = f"create role {ROLE} login createdb password '{password}'\ncreate database {ROLE} owner {ROLE}\n"
+        children.run(*single, unfinished, "postgres", text=sql)
+    if is_kept:
+        secret.touch(mode=0o600)
+        secret.write_text(password)
+    if not data.exists():
+        unfinished.rename(data)
+    return password
+
+
+def run_server(home: Path, programs: Path, children: Children, facts: dict[str, str], *, is_kept: bool) -> None:
+    rules = home / "pg_hba.conf"
+    rules.write_text(f"host all {ROLE} 127.0.0.1/32 scram-sha-256\n")
+    rules.chmod(0o644)
+    for attempts_left in reversed(range(PORT_ATTEMPTS)):
+        port = free_port()
+        settings = {
+            "port": port,
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": "",
+            "hba_file": rules,
+            "max_connections": 100,
+            "shared_buffers": "64MB",
+            "timezone": "UTC",
+            "dynamic_shared_memory_type": "mmap",  # in the data folder: nothing stays in /dev/shm after a kill
+            "fsync": "on" if is_kept else "off",
+            "full_page_writes": "on" if is_kept else "off",
+            "synchronous_commit": "on" if is_kept else "off",
+            "log_checkpoints": "off",
+        }
+        options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+        server = children.start(programs / "postgres", "-D", home / "pgdata", *options, ends_with_us=signal.SIGQUIT)
+        try:
+            if wait_until_ready(home / "pgdata" / "postmaster.pid", server, children):
+                tell(port=port, **facts)
+                children.wait(server, None)
+                return
+        finally:
+            stop(server, signal.SIGINT if is_kept else signal.SIGQUIT)
+        if not attempts_left or "could not bind" not in (home / "postgresql.log").read_text("utf-8", "replace"):
+            raise Failed(f"PostgreSQL does not start: {children.complaint()}")
+
+
+def wait_until_ready(status: Path, server: subprocess.Popen[bytes], children: Children) -> bool:
+    """Whether the server accepts connections; its status file says so in the eighth line."""
+    end = time.monotonic() + START_SECONDS
+    while server.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(OSError, IndexError):
+            lines = status.read_text().splitlines()
+            if lines[0] == str(server.pid) and lines[7].strip() == "ready":
+                return True
+        children.wait(server, 0.01)
+    return False
+
+
+def stop(server: subprocess.Popen[bytes], politely: signal.Signals) -> None:
+    """Ends the server with all its processes: first as told, then harder."""
+    for number in (politely, signal.SIGQUIT, signal.SIGKILL):
+        if server.poll() is None:
+            server.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(STOP_SECONDS)
+
+
+def remove(folder: Path) -> None:
+    """Removes a folder, also while a killed program's last child still writes into it."""
+    end = time.monotonic() + STOP_SECONDS
+    while folder.exists() and time.monotonic() < end:
+        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            time.sleep(0.02)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def tell(**fields: Any) -> None:
+    """One line to the owner. Raises OwnerGone when nobody listens."""
+    try:
+        os.write(1, json.dumps(fields).encode() + b"\n")
+    except BrokenPipeError:
+        raise OwnerGone from None
+
+
+if __name__ == "__main__":
+    main()
