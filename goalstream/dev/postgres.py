@@ -22,6 +22,17 @@ STOP_SECONDS = 15.0
 """The supervisor gives PostgreSQL two times 5 s before it kills it."""
 
 
+_PACKAGE = Path(__file__).parents[1]
+_SUPERVISE = """
+import sys, types
+package = sys.modules["goalstream"] = types.ModuleType("goalstream")
+package.__path__ = [sys.argv.pop(1)]
+from goalstream.dev.supervisor import main
+main()
+"""
+"""The package without its `__init__`, which imports drivers that a supervisor neither needs nor waits for."""
+
+
 class EmbeddedPostgres:
     """One server on a free port of 127.0.0.1, from `with` to the end of the block or of the process.
 
@@ -57,9 +68,13 @@ class EmbeddedPostgres:
         binaries = self._binaries or _find()
         if binaries is None:
             raise OperatorError(NOT_INSTALLED)
+        if not (binaries / "initdb").exists():
+            raise OperatorError(
+                f"there is no PostgreSQL in {binaries}: give a folder that holds `postgres` and `initdb`"
+            )
         order = {"binaries": str(binaries.absolute()), "data": None if self._data is None else str(self._data)}
         self._supervisor = subprocess.Popen(
-            [sys.executable, "-I", supervisor.__file__, json.dumps(order)],
+            [sys.executable, "-I", "-c", _SUPERVISE, str(_PACKAGE), json.dumps(order)],
             cwd="/",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
