@@ -32,6 +32,10 @@ def translated_errors() -> Iterator[None]:
         raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error
 
 
+async def _keep_session(_: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Nothing is ever set for longer than a transaction, so a returned connection needs no round trip to clean it."""
+
+
 class Database:
     """A pool of connections that opens itself when it is first needed, and again after an outage."""
 
@@ -62,6 +66,7 @@ class Database:
                         timeout=5,
                         command_timeout=STATEMENT_TIMEOUT_SECONDS,
                         server_settings=self._settings,
+                        reset=_keep_session,
                     )
             return self._pool
 

@@ -1,0 +1,175 @@
+"""Everything that the answer for an enrollment depends on, read under its lock.
+
+Lock and read are separate statements: one that does both waits for the lock and then reads the other tables from the
+snapshot taken before the wait.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from goalstream.domain.achievements import Achievement
+from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Match, WorkflowStatus
+from goalstream.domain.goals import GoalType, GoalVersion
+from goalstream.domain.settlement import EnrollmentFacts
+from goalstream.storage.achievements import read_achievements
+from goalstream.storage.codecs import decode_json, goal_version
+from goalstream.storage.facts import Enrollment
+from goalstream.storage.pool import Connection
+
+_Fact = TypeVar("_Fact", EnrollmentStart, EnrollmentEnd)
+
+_LOCK = """
+select enrollments.account_id::text, enrollments.enrollment_id::text, workflow_id::text, contact_id::text, entered_at,
+       ended_at, satisfied_at, exited_at
+  from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
+  join enrollments on enrollments.account_id = touched.account_id and enrollments.enrollment_id = touched.enrollment_id
+ order by enrollments.account_id, enrollments.enrollment_id
+   for update of enrollments
+"""
+
+_STARTS = """
+select started.account_id::text, started.enrollment_id::text, workflow_id::text, contact_id::text, entered_at,
+       trigger_event_id, source, event_id, record_at
+  from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
+  join enrollment_starts started
+    on started.account_id = touched.account_id and started.enrollment_id = touched.enrollment_id
+"""
+
+_ENDS = """
+select ended.account_id::text, ended.enrollment_id::text, ended_at, reason, source, event_id, record_at
+  from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
+  join enrollment_ends ended on ended.account_id = touched.account_id and ended.enrollment_id = touched.enrollment_id
+"""
+
+_MATCHES = """
+select matches.account_id::text, matches.contact_id::text, matches.workflow_id::text, goal_id::text, goal_version,
+       goal_type, source, event_id, event_type, occurred_at, occurred_at_source, clock_ahead, record_at, data, traceparent
+  from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as wanted (account_id, contact_id, workflow_id)
+  join matches on matches.account_id = wanted.account_id and matches.contact_id = wanted.contact_id
+   and matches.workflow_id = wanted.workflow_id
+"""
+
+_GOAL_VERSIONS = """
+select goal_versions.*
+  from unnest($1::uuid[], $2::uuid[]) as wanted (account_id, workflow_id)
+  join goal_versions
+    on goal_versions.account_id = wanted.account_id and goal_versions.workflow_id = wanted.workflow_id
+"""
+
+_STATUSES = """
+select told.account_id::text, told.workflow_id::text, name, status, goal_logic, occurred_at, source, event_id, record_at
+  from unnest($1::uuid[], $2::uuid[]) as wanted (account_id, workflow_id)
+  join workflow_statuses told on told.account_id = wanted.account_id and told.workflow_id = wanted.workflow_id
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollmentRow:
+    """The locked row of `enrollments`: what the facts about it added up to so far."""
+
+    account_id: str
+    enrollment_id: str
+    workflow_id: str | None
+    contact_id: str | None
+    entered_at: datetime | None
+    ended_at: datetime | None
+    satisfied_at: datetime | None
+    exited_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedEnrollment:
+    """An enrollment under its lock: its row, its facts, and what is recorded about it, by goal id."""
+
+    row: EnrollmentRow
+    facts: EnrollmentFacts
+    recorded: Mapping[str, Achievement]
+
+
+async def lock_and_read(connection: Connection, touched: Sequence[Enrollment]) -> list[LockedEnrollment]:
+    """Locks the enrollments, in the order of their keys, and reads what their settlement needs."""
+    keys = [account_id for account_id, _ in touched], [enrollment_id for _, enrollment_id in touched]
+    rows = [EnrollmentRow(**dict(row)) for row in await connection.fetch(_LOCK, *keys)]
+
+    starts = _by_enrollment(EnrollmentStart(**dict(row)) for row in await connection.fetch(_STARTS, *keys))
+    ends = _by_enrollment(EnrollmentEnd(**dict(row)) for row in await connection.fetch(_ENDS, *keys))
+    recorded = await read_achievements(connection, *keys)
+    matches = await _matches(connection, (start for told in starts.values() for start in told))
+    workflows = {(match.account_id, match.workflow_id) for found in matches.values() for match in found}
+    workflows.update((a.account_id, a.workflow_id) for known in recorded.values() for a in known.values())
+    versions, statuses = await _workflow_facts(connection, sorted(workflows))
+
+    locked = []
+    for row in rows:
+        key = (row.account_id, row.enrollment_id)
+        contacts = {(start.account_id, start.contact_id, start.workflow_id) for start in starts.get(key, ())}
+        own_matches = [match for contact in contacts for match in matches.get(contact, ())]
+        own_recorded = recorded.get(key, {})
+        stored = {_identity(match) for match in own_matches}
+        kept = [a.as_match() for a in own_recorded.values() if a.is_valid and _identity(a.as_match()) not in stored]
+        own_workflows = {(m.account_id, m.workflow_id) for m in (*own_matches, *kept)}
+        facts = EnrollmentFacts(
+            account_id=row.account_id,
+            enrollment_id=row.enrollment_id,
+            starts=starts.get(key, ()),
+            ends=ends.get(key, ()),
+            matches=own_matches,
+            kept=kept,
+            goal_versions=[version for workflow in own_workflows for version in versions.get(workflow, ())],
+            statuses=[status for workflow in own_workflows for status in statuses.get(workflow, ())],
+        )
+        locked.append(LockedEnrollment(row=row, facts=facts, recorded=own_recorded))
+    return locked
+
+
+def _identity(match: Match) -> tuple[object, ...]:
+    return match.contact_id, match.goal_id, match.occurred_at, match.source, match.event_id
+
+
+def _by_enrollment(facts: Iterable[_Fact]) -> dict[Enrollment, list[_Fact]]:
+    grouped: dict[Enrollment, list[_Fact]] = defaultdict(list)
+    for fact in facts:
+        grouped[fact.account_id, fact.enrollment_id].append(fact)
+    return grouped
+
+
+async def _matches(
+    connection: Connection, starts: Iterable[EnrollmentStart]
+) -> dict[tuple[str, str, str], list[Match]]:
+    """The matches of every contact and workflow that a start names."""
+    contacts = sorted({(start.account_id, start.contact_id, start.workflow_id) for start in starts})
+    grouped: dict[tuple[str, str, str], list[Match]] = defaultdict(list)
+    for row in await connection.fetch(_MATCHES, *_columns(contacts, 3)):
+        match = _match(dict(row))
+        grouped[match.account_id, match.contact_id, match.workflow_id].append(match)
+    return grouped
+
+
+async def _workflow_facts(
+    connection: Connection, workflows: Sequence[tuple[str, str]]
+) -> tuple[dict[tuple[str, str], list[GoalVersion]], dict[tuple[str, str], list[WorkflowStatus]]]:
+    versions: dict[tuple[str, str], list[GoalVersion]] = defaultdict(list)
+    statuses: dict[tuple[str, str], list[WorkflowStatus]] = defaultdict(list)
+    if workflows:
+        for row in await connection.fetch(_GOAL_VERSIONS, *_columns(workflows, 2)):
+            version = goal_version(dict(row))
+            versions[version.account_id, version.workflow_id].append(version)
+        for row in await connection.fetch(_STATUSES, *_columns(workflows, 2)):
+            status = WorkflowStatus(**dict(row))
+            statuses[status.account_id, status.workflow_id].append(status)
+    return versions, statuses
+
+
+def _match(values: dict[str, Any]) -> Match:
+    values["goal_type"] = GoalType(values["goal_type"])
+    values["data"] = None if values["data"] is None else decode_json(values["data"])
+    return Match(**values)
+
+
+def _columns(rows: Sequence[tuple[str, ...]], width: int) -> list[list[str]]:
+    return [[row[position] for row in rows] for position in range(width)]

@@ -1,0 +1,85 @@
+"""The outbox: messages written in the transaction that makes them true, until Kafka has acknowledged them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from goalstream.domain.messages import EncodedMessage, Message
+from goalstream.storage.codecs import encode_json
+from goalstream.storage.pool import Connection, Database
+
+_INSERT = """
+insert into outbox (account_id, message_id, topic, subject, time, body, traceparent, created_at, publish_after)
+select account_id, message_id, topic, subject, time, body, traceparent,
+       clock_timestamp(), clock_timestamp() + make_interval(secs => $8)
+  from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[])
+    as message (account_id, message_id, topic, subject, time, body, traceparent)
+on conflict (account_id, message_id) do nothing
+"""
+
+_DELETE = """
+delete from outbox using unnest($1::uuid[], $2::uuid[]) as done (account_id, message_id)
+ where outbox.account_id = done.account_id and outbox.message_id = done.message_id
+"""
+
+_DUE = """
+select account_id::text, message_id::text, topic, subject, time, body, traceparent
+  from outbox
+ where publish_after <= clock_timestamp()
+ order by publish_after
+ limit $1
+   for update skip locked
+"""
+
+
+async def insert(
+    connection: Connection, messages: Sequence[Message], *, publish_after_seconds: float
+) -> list[EncodedMessage]:
+    """Puts messages into the outbox; the sweepers leave them alone for `publish_after_seconds`."""
+    if not messages:
+        return []
+    encoded = [
+        EncodedMessage(
+            topic=message.topic,
+            message_id=message.message_id,
+            account_id=message.account_id,
+            subject=message.subject,
+            time=message.time,
+            body=encode_json(message.data),
+            traceparent=message.traceparent,
+        )
+        for message in messages
+    ]
+    rows = [(m.account_id, m.message_id, m.topic, m.subject, m.time, m.body, m.traceparent) for m in encoded]
+    columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
+    await connection.execute(_INSERT, *columns, publish_after_seconds)
+    return encoded
+
+
+async def delete(connection: Connection, messages: Sequence[EncodedMessage]) -> None:
+    """Takes out messages that Kafka has acknowledged."""
+    await connection.execute(_DELETE, [m.account_id for m in messages], [m.message_id for m in messages])
+
+
+class Outbox:
+    """The outbox as the publisher sees it. Everything raises DatabaseUnavailable while PostgreSQL is away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def delete(self, messages: Sequence[EncodedMessage]) -> None:
+        """Takes out messages that Kafka has acknowledged."""
+        async with self._database.transaction() as connection:
+            await delete(connection, messages)
+
+    @asynccontextmanager
+    async def due(self, limit: int) -> AsyncIterator[list[EncodedMessage]]:
+        """Up to `limit` messages that are due and that nobody else is publishing; deleted unless the block raises."""
+        async with self._database.transaction() as connection:
+            rows = await connection.fetch(_DUE, limit)
+            messages = [EncodedMessage(**dict(row)) for row in rows]
+            yield messages
+            if messages:
+                await delete(connection, messages)

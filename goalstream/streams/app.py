@@ -1,0 +1,63 @@
+"""The Faust app: settings that were each chosen for a reason, and one agent for each topic that is read."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faust
+from yarl import URL
+
+from goalstream.config import Settings
+from goalstream.streams.agents import agent
+from goalstream.streams.processor import Processor
+from goalstream.streams.topics import READ_TOPICS
+from goalstream.streams.transport import BatchConsumerThread, BatchTransport, OneBatchPerTopic
+
+SESSION_SECONDS = 6
+"""How long after its last heartbeat a worker counts as dead and its partitions move."""
+
+LONGEST_OUTAGE_SECONDS = 24 * 3600
+"""A worker that waits for PostgreSQL stays in its group for so long."""
+
+
+def build_app(settings: Settings, processor: Processor, on_fatal: Callable[[Exception], None]) -> faust.App:
+    """An app with one agent for each topic; `on_fatal` hears of what must stop the worker."""
+    broker = "aiokafka://" + settings.kafka_bootstrap_servers.replace(",", ";aiokafka://")
+    app = faust.App(
+        settings.kafka_group_id,
+        broker=broker,
+        # Not used, but Faust wants a folder; it would make one in the current folder.
+        datadir=str(Path(tempfile.gettempdir()) / "goalstream-faust"),
+        store="memory://",
+        value_serializer="raw",
+        key_serializer="raw",
+        ConsumerScheduler=OneBatchPerTopic,
+        consumer_auto_offset_reset="earliest",
+        # After an outage longer than the session a leader can assign nothing from old metadata: let it age fast.
+        consumer_metadata_max_age_ms=3_000,
+        consumer_max_fetch_size=1_048_576,
+        broker_max_poll_records=5_000,
+        broker_max_poll_interval=LONGEST_OUTAGE_SECONDS,
+        broker_session_timeout=SESSION_SECONDS,
+        broker_heartbeat_interval=1,
+        broker_request_timeout=60,
+        broker_commit_interval=0.5,
+        stream_buffer_maxsize=4,
+        stream_wait_empty=False,
+        # Topics are ours to create.
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        web_enabled=False,
+        worker_redirect_stdouts=False,
+    )
+    thread: Any = BatchConsumerThread
+    thread.fetch_max_wait_ms = settings.kafka_fetch_max_wait_ms
+    thread.fetch_min_bytes = settings.kafka_fetch_min_bytes
+    app.transport = BatchTransport([URL(part) for part in broker.split(";")], app)
+    for topic in READ_TOPICS:
+        channel = app.topic(settings.kafka_topic_prefix + topic, value_serializer="raw", key_serializer="raw")
+        app.agent(channel, name=f"on_{topic.replace('.', '_')}")(agent(topic, processor, on_fatal))
+    return app

@@ -1,0 +1,83 @@
+"""What the stream is given: Kafka's records, and storage. Every call of storage raises Unavailable while its service is
+away, and may then be repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Protocol
+
+from goalstream.domain.achievements import Change
+from goalstream.domain.facts import Fact
+from goalstream.domain.goals import GoalVersion
+from goalstream.domain.messages import EncodedMessage
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class Record(Protocol):
+    """What Kafka gives us; `timestamp` is in milliseconds since 1970."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+Partition = tuple[str, int]
+"""A topic's name and the number of a partition; Kafka's own named tuple is one."""
+
+Batch = Mapping[Partition, Sequence[Record]]
+"""The records of one poll, by partition, in the order of their offsets."""
+
+
+class Settled(Protocol):
+    """What a settlement wrote."""
+
+    @property
+    def changes(self) -> Sequence[Change]: ...
+    @property
+    def messages(self) -> Sequence[EncodedMessage]: ...
+
+
+class Ledger(Protocol):
+    """Facts, and what follows from them. Raises Refused for a fact that will never be accepted."""
+
+    async def store(self, facts: Sequence[Fact]) -> None: ...
+    async def settle(self, facts: Sequence[Fact]) -> Settled: ...
+
+
+class GoalChanges(Protocol):
+    """Goal versions accepted since a change, complete up to the database's `clock`."""
+
+    @property
+    def clock(self) -> datetime: ...
+    @property
+    def last_change_id(self) -> int: ...
+    @property
+    def versions(self) -> Sequence[GoalVersion]: ...
+
+
+class GoalSource(Protocol):
+    """Where goal versions come from."""
+
+    async def changes_since(self, change_id: int) -> GoalChanges: ...
+
+
+class Outbox(Protocol):
+    """Messages that are true and not yet published."""
+
+    async def delete(self, messages: Sequence[EncodedMessage]) -> None: ...
+    def due(self, limit: int) -> AbstractAsyncContextManager[list[EncodedMessage]]: ...

@@ -1,0 +1,212 @@
+"""The straight path of a batch: records → events → matches → settle → messages. The caller acknowledges afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+
+from goalstream.domain.achievements import Action, Change
+from goalstream.domain.events import Event
+from goalstream.domain.facts import Fact, Match
+from goalstream.domain.goals import GoalVersion
+from goalstream.errors import InvalidRecord, RefusedByDatabase
+from goalstream.observability import metrics
+from goalstream.streams.codec import Decoded, decode
+from goalstream.streams.dead_letters import DeadLetter, DeadLetters
+from goalstream.streams.failure import RetryInPlace
+from goalstream.streams.goal_cache import GoalCache
+from goalstream.streams.ports import Batch, Ledger, Partition, Record, Settled
+from goalstream.streams.publisher import Publisher
+
+log = structlog.get_logger()
+
+
+class Told(NamedTuple):
+    """A record and the facts that it tells; an event without a match tells none."""
+
+    record: Record
+    facts: list[Fact]
+
+
+class Processor:
+    """Processes batches of records; safe to repeat with the same batch."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        goals: GoalCache,
+        publisher: Publisher,
+        dead_letters: DeadLetters,
+        retry: RetryInPlace,
+        allowed_lateness: timedelta,
+    ) -> None:
+        self._ledger = ledger
+        self._goals = goals
+        self._publisher = publisher
+        self._dead_letters = dead_letters
+        self._retry = retry
+        self._allowed_lateness = allowed_lateness
+
+    async def process(self, topic: str, batch: Batch) -> None:
+        """Processes one poll of a topic. When it returns, PostgreSQL has committed everything the records tell.
+
+        Waits as long as PostgreSQL or Kafka is away. Raises TooManyDeadLetters.
+        """
+        decoded, letters = self._decode(topic, batch)
+        if letters:
+            await self._set_aside(letters)
+        told = await self._match(decoded)
+        if told:
+            await self._settle(told)
+
+    def _decode(self, topic: str, batch: Batch) -> tuple[list[tuple[Record, Decoded]], list[DeadLetter]]:
+        decoded: list[tuple[Record, Decoded]] = []
+        letters: list[DeadLetter] = []
+        for partition, records in batch.items():
+            outcomes = []
+            for record in records:
+                letter = None
+                try:
+                    decoded.append((record, decode(topic, record)))
+                except InvalidRecord as error:
+                    letter = DeadLetter(record, error.reason, error.detail)
+                except Exception as error:  # noqa: BLE001 - a defect of ours: kept as a dead letter, never lost
+                    letter = _unexpected(record, error)
+                if letter is not None:
+                    letters.append(letter)
+                outcomes.append(letter is not None)
+            self._dead_letters.count(partition, outcomes)
+        metrics.RECORDS.labels(topic, "valid").inc(len(decoded))
+        metrics.RECORDS.labels(topic, "dead_letter").inc(len(letters))
+        return decoded, letters
+
+    async def _match(self, decoded: Sequence[tuple[Record, Decoded]]) -> list[Told]:
+        """The facts that records tell: for an event, its matches by the goal versions in force when it occurred."""
+        told: list[Told] = []
+        moments = [item.occurred_at for _, item in decoded if isinstance(item, Event)]
+        if not moments:
+            return [Told(record, [item]) for record, item in decoded if not isinstance(item, Event)]
+        horizon = await self._retry("refresh_goals", lambda: self._goals.complete_for(moments))
+        match = self._goals.table.match
+        for record, item in decoded:
+            if isinstance(item, Event) and (versions := match(item)):
+                told.append(Told(record, [_fact(item, version, horizon) for version in versions]))
+        self._count_matches(told)
+        return told
+
+    async def _settle(self, told: list[Told]) -> None:
+        try:
+            await self._store_and_settle(told)
+        except Exception as error:
+            if not isinstance(error, RefusedByDatabase):
+                log.exception("batch_failed", records=len(told))
+            await self._isolate(told, error)
+
+    async def _store_and_settle(self, told: Sequence[Told]) -> None:
+        """Two transactions, the same for every kind of fact. Safe to repeat after any crash."""
+        facts = [fact for item in told for fact in item.facts]
+        await self._retry("store", lambda: self._ledger.store(facts))
+        settled = await self._retry("settle", lambda: self._ledger.settle(facts))
+        _report(settled)
+        await self._publisher.hand_over(settled.messages)
+
+    async def _isolate(self, told: list[Told], error: Exception) -> None:
+        """Finds the record for which a batch fails by halving, sets it aside, and settles all the others."""
+        suspects = told
+        others: list[Told] = []
+        while len(suspects) > 1:
+            half = len(suspects) // 2
+            try:
+                await self._store_and_settle(suspects[:half])
+                suspects = suspects[half:]
+            except Exception as latest:  # noqa: BLE001 - whatever it is, the search goes on
+                suspects, others, error = suspects[:half], suspects[half:] + others, latest
+        (suspect,) = suspects
+        if len(told) > 1:
+            await self._settle(suspects)
+        else:
+            is_refused = isinstance(error, RefusedByDatabase)
+            letter = DeadLetter(suspect.record, "refused_by_database", str(error)) if is_refused else None
+            self._dead_letters.count(_partition(suspect.record), [True])
+            await self._set_aside([letter or _unexpected(suspect.record, error)])
+        if others:
+            await self._settle(others)
+
+    async def _set_aside(self, letters: Sequence[DeadLetter]) -> None:
+        await self._retry("dead_letter", lambda: self._dead_letters.send(letters))
+
+    def _count_matches(self, told: Sequence[Told]) -> None:
+        for item in told:
+            for fact in item.facts:
+                if isinstance(fact, Match):
+                    metrics.MATCHES.labels(fact.goal_type).inc()
+                    if fact.record_at - fact.occurred_at > self._allowed_lateness:
+                        metrics.TOO_LATE.inc()
+                        log.info("too_late", account=fact.account_id, event=fact.event_id, goal=fact.goal_id)
+                    if fact.clock_ahead:
+                        metrics.CLOCK_AHEAD.inc()
+
+
+def _fact(event: Event, version: GoalVersion, horizon: datetime) -> Match:
+    return Match(
+        account_id=event.account_id,
+        contact_id=event.contact_id,
+        workflow_id=version.workflow_id,
+        goal_id=version.goal_id,
+        goal_version=version.version,
+        goal_type=version.goal_type,
+        source=event.source,
+        event_id=event.event_id,
+        event_type=event.event_type,
+        occurred_at=event.occurred_at,
+        occurred_at_source=event.occurred_at_source,
+        clock_ahead=event.occurred_at > horizon,
+        record_at=event.record_at,
+        data=event.data,
+        traceparent=event.traceparent,
+    )
+
+
+def _partition(record: Record) -> Partition:
+    return record.topic, record.partition
+
+
+def _unexpected(record: Record, error: Exception) -> DeadLetter:
+    """A defect of ours never stops the stream: the record is kept for the day it is mended."""
+    log.error(
+        "unexpected",
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        error=type(error).__name__,
+        exc_info=error,
+    )
+    return DeadLetter(record, "unexpected", f"{type(error).__name__}: {error}")
+
+
+def _report(settled: Settled) -> None:
+    exits = sum(change.achievement.should_exit_workflow for change in settled.changes if _is_new(change))
+    metrics.EXITS.inc(exits)
+    for change in settled.changes:
+        achievement = change.achievement
+        metrics.ACHIEVEMENTS.labels(achievement.goal_type, change.action).inc()
+        if _is_new(change):
+            delay = (achievement.recorded_at - achievement.trigger.record_at).total_seconds()
+            metrics.DECIDE_SECONDS.observe(max(delay, 0))
+        log.info(
+            "achievement",
+            action=change.action.value,
+            account=achievement.account_id,
+            enrollment=achievement.enrollment_id,
+            goal=achievement.goal_id,
+            event=achievement.trigger.event_id,
+            revision=achievement.revision,
+        )
+
+
+def _is_new(change: Change) -> bool:
+    return change.action in (Action.ACHIEVED, Action.RESTORED)

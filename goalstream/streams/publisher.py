@@ -1,0 +1,157 @@
+"""From the outbox to Kafka: what the worker has just written, at once; what is due, by the sweeper.
+
+A message is out of the outbox only when the brokers have acknowledged it. Order needs no care: messages carry a revision.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from goalstream.domain.messages import EncodedMessage
+from goalstream.errors import BrokerUnavailable, DatabaseUnavailable, Unavailable
+from goalstream.observability import metrics
+from goalstream.streams.ports import Outbox
+
+log = structlog.get_logger()
+
+SEND_TIMEOUT_SECONDS = 8
+"""Below the 10 s after which a sweeper takes over; an idempotent producer never gives up on a batch by itself."""
+
+MAX_WAITING_MESSAGES = 20_000
+"""Messages that wait to be sent; beyond it the stream waits, so that memory stays bounded."""
+
+SWEEP_SECONDS = 1.0
+SWEEP_LIMIT = 1_000
+
+
+Outgoing = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
+"""Topic, key, value and headers of a record to send."""
+
+
+class Producer:
+    """An idempotent producer, made anew after a timeout: what it still had in flight can then never surprise us."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
+
+    async def send(self, records: Sequence[Outgoing]) -> None:
+        """Sends (topic, key, value, headers) and waits until all are acknowledged. Raises BrokerUnavailable."""
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+                producer = await self._started()
+                acknowledged = [
+                    await producer.send(topic, value, key=key, headers=headers)
+                    for topic, key, value, headers in records
+                ]
+                await asyncio.gather(*acknowledged)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self.close()
+            raise BrokerUnavailable(f"Kafka did not acknowledge: {type(error).__name__} {error}") from error
+
+    async def close(self) -> None:
+        """Ends the producer; it starts again when it is next needed."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            try:
+                async with asyncio.timeout(1):
+                    await producer.stop()
+            except (KafkaError, OSError, TimeoutError):
+                log.warning("producer_abandoned")
+
+    async def _started(self) -> AIOKafkaProducer:
+        async with self._starting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    bootstrap_servers=self._bootstrap_servers,
+                    enable_idempotence=True,
+                    acks="all",
+                    linger_ms=0,
+                    request_timeout_ms=SEND_TIMEOUT_SECONDS * 1000,
+                    max_request_size=4 * 1024 * 1024,
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+            return self._producer
+
+
+class Publisher:
+    """Publishes messages and takes them out of the outbox."""
+
+    def __init__(self, producer: Producer, outbox: Outbox, *, topic_prefix: str) -> None:
+        self._producer = producer
+        self._outbox = outbox
+        self._topic_prefix = topic_prefix
+        self._waiting: asyncio.Queue[EncodedMessage] = asyncio.Queue(MAX_WAITING_MESSAGES)
+
+    async def hand_over(self, messages: Sequence[EncodedMessage]) -> None:
+        """Takes messages that are in the outbox, to publish them at once; waits while too many are waiting."""
+        for message in messages:
+            await self._waiting.put(message)
+
+    async def publish_waiting(self) -> None:
+        """Publishes what is handed over, for ever; what fails is left to the sweepers."""
+        while True:
+            messages = [await self._waiting.get()]
+            while not self._waiting.empty():
+                messages.append(self._waiting.get_nowait())
+            try:
+                await self._send(messages, "live")
+                await self._outbox.delete(messages)
+            except Unavailable as error:
+                metrics.PUBLISH_FAILURES.inc()
+                log.warning("publish_failed", messages=len(messages), error=str(error))
+
+    async def sweep(self) -> None:
+        """Publishes everything that is due, in portions. Raises Unavailable."""
+        found = SWEEP_LIMIT
+        while found == SWEEP_LIMIT:
+            async with self._outbox.due(SWEEP_LIMIT) as messages:
+                found = len(messages)
+                if messages:
+                    await self._send(messages, "sweeper")
+                    log.info("swept", messages=found)
+
+    async def sweep_for_ever(self) -> None:
+        """Sweeps every second; while a service is away, tries again."""
+        while True:
+            try:
+                await self.sweep()
+            except (DatabaseUnavailable, BrokerUnavailable) as error:
+                log.warning("sweep_failed", error=str(error))
+            await asyncio.sleep(SWEEP_SECONDS)
+
+    async def _send(self, messages: Sequence[EncodedMessage], way: str) -> None:
+        prefix = self._topic_prefix
+        await self._producer.send(
+            [(prefix + m.topic, m.subject.encode(), m.body.encode(), cloudevent_headers(m)) for m in messages]
+        )
+        for topic in {message.topic for message in messages}:
+            metrics.PUBLISHED.labels(topic, way).inc(sum(message.topic == topic for message in messages))
+
+
+def cloudevent_headers(message: EncodedMessage) -> list[tuple[str, bytes | None]]:
+    """The headers of CloudEvents 1.0 binary mode, which follow from the message alone."""
+    headers: list[tuple[str, bytes | None]] = [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", message.message_id.encode()),
+        ("ce_source", b"goalstream"),
+        ("ce_type", message.topic.encode()),
+        ("ce_subject", message.subject.encode()),
+        ("ce_time", message.time.isoformat().replace("+00:00", "Z").encode()),
+        ("ce_accountid", message.account_id.encode()),
+        ("content-type", b"application/json"),
+    ]
+    if message.traceparent is not None:
+        headers.append(("traceparent", message.traceparent.encode()))
+    return headers

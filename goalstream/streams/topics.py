@@ -1,0 +1,106 @@
+"""The topics: their names, what they carry, and their creation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError
+
+from goalstream.domain.goals import GoalType
+from goalstream.domain.messages import (
+    GOAL_ACHIEVED_TOPIC,
+    GOAL_CONFIGURED_TOPIC,
+    GOAL_EXIT_TOPIC,
+    GOAL_REVOKED_TOPIC,
+)
+from goalstream.errors import BrokerUnavailable
+
+ENROLLMENT_STARTED = "workflow.enrollment.started"
+ENROLLMENT_ENDED = "workflow.enrollment.ended"
+WORKFLOW_STATUS_CHANGED = "workflow.status.changed"
+DEAD_LETTER = "goalstream.dead-letter"
+
+EVENT_TOPICS = tuple(goal_type.event_type for goal_type in GoalType)
+READ_TOPICS = (*EVENT_TOPICS, ENROLLMENT_STARTED, ENROLLMENT_ENDED, WORKFLOW_STATUS_CHANGED)
+WRITTEN_TOPICS = (GOAL_CONFIGURED_TOPIC, GOAL_ACHIEVED_TOPIC, GOAL_REVOKED_TOPIC, GOAL_EXIT_TOPIC, DEAD_LETTER)
+ALL_TOPICS = (*READ_TOPICS, *WRITTEN_TOPICS)
+COMPACTED_TOPICS = frozenset({GOAL_CONFIGURED_TOPIC})
+
+ADMIN_TIMEOUT_MS = 15_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicReport:
+    """What `goalstream topics` found and did about one topic; `differences` tells where an existing one deviates."""
+
+    name: str
+    created: bool
+    partitions: int
+    differences: tuple[str, ...] = ()
+
+
+def _wanted_config(name: str) -> dict[str, str]:
+    return {
+        "message.timestamp.type": "CreateTime",
+        "cleanup.policy": "compact" if name in COMPACTED_TOPICS else "delete",
+    }
+
+
+async def create_topics(
+    bootstrap_servers: str, *, prefix: str, partitions: int, replication_factor: int
+) -> list[TopicReport]:
+    """Creates the topics that are missing and tells where existing ones differ. Raises BrokerUnavailable."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=ADMIN_TIMEOUT_MS)
+    try:
+        await admin.start()
+        try:
+            existing = set(await admin.list_topics())
+            missing = [name for name in ALL_TOPICS if prefix + name not in existing]
+            if missing:
+                await _create(admin, missing, prefix, partitions, replication_factor)
+            described = {
+                topic["topic"]: topic for topic in await admin.describe_topics([prefix + n for n in ALL_TOPICS])
+            }
+            reports = []
+            for name in ALL_TOPICS:
+                count = len(described[prefix + name]["partitions"])
+                created = name in missing
+                differences = () if created else await _differences(admin, name, prefix, count, partitions)
+                reports.append(
+                    TopicReport(name=prefix + name, created=created, partitions=count, differences=differences)
+                )
+            return reports
+        finally:
+            await admin.close()
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokerUnavailable(f"Kafka at {bootstrap_servers} does not answer: {error}") from error
+
+
+async def _create(
+    admin: AIOKafkaAdminClient, names: list[str], prefix: str, partitions: int, replication_factor: int
+) -> None:
+    topics = [
+        NewTopic(prefix + name, partitions, replication_factor, topic_configs=_wanted_config(name)) for name in names
+    ]
+    response = await admin.create_topics(topics, timeout_ms=ADMIN_TIMEOUT_MS)
+    for name, code, *rest in response.topic_errors:
+        if code not in (0, TopicAlreadyExistsError.errno):
+            raise BrokerUnavailable(f"Kafka refuses to create topic {name}: error {code} {rest[0] if rest else ''}")
+
+
+async def _differences(
+    admin: AIOKafkaAdminClient, name: str, prefix: str, count: int, partitions: int
+) -> tuple[str, ...]:
+    found = [f"has {count} partitions, not {partitions}"] if count != partitions else []
+    resource = ConfigResource(ConfigResourceType.TOPIC, prefix + name)
+    (response,) = await admin.describe_configs([resource])
+    for *_, entries in response.resources:
+        actual = {entry[0]: entry[1] for entry in entries}
+        found += [
+            f"{key} is {actual.get(key)}, not {value}"
+            for key, value in _wanted_config(name).items()
+            if actual.get(key) != value
+        ]
+    return tuple(found)
