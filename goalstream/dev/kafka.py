@@ -84,6 +84,8 @@ class EmbeddedKafka:
         """Creates a topic; one that exists stays as it is. Raises ValueError for a name or number that Kafka refuses."""
         if self._library is None or not self._cluster:
             raise ValueError("the embedded Kafka is not running")
+        if partitions < 1:
+            raise ValueError(f"topic {name!r} with {partitions} partitions: at least one is needed")
         code = self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1)
         if code not in (0, _TOPIC_ALREADY_EXISTS):
             reason = self._library.rd_kafka_err2str(code).decode()
