@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+from dataclasses import dataclass
 from typing import Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -77,6 +81,16 @@ class Settings(BaseSettings):
         return servers
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingLine:
+    """One setting as `goalstream config` shows it."""
+
+    name: str
+    value: str
+    origin: str
+    meaning: str
+
+
 def load_settings() -> Settings:
     """The settings in force. Raises SettingsError with a line for every problem."""
     try:
@@ -87,3 +101,26 @@ def load_settings() -> Settings:
             name = f"{PREFIX}{'_'.join(str(part) for part in problem['loc'])}".upper()
             problems.append(f"{name}: {problem['msg'].removeprefix('Value error, ')}")
         raise SettingsError(*problems) from None
+
+
+def describe_settings() -> list[SettingLine]:
+    """Every setting with its value in force and where it comes from; secrets are hidden. Raises SettingsError."""
+    settings = load_settings()
+    environment = {name.upper() for name in os.environ}
+    file = {name.upper() for name in dotenv_values(".env")}
+    lines = []
+    for field, info in Settings.model_fields.items():
+        name = f"{PREFIX}{field}".upper()
+        origin = "environment" if name in environment else ".env" if name in file else "default"
+        value = getattr(settings, field)
+        lines.append(SettingLine(name=name, value=_shown(value), origin=origin, meaning=info.description or ""))
+    return lines
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return _PASSWORD.sub(r"\1***@", value.get_secret_value()) if "://" in value.get_secret_value() else "***"
+    return "" if value is None else str(value)
+
+
+_PASSWORD = re.compile(r"(://[^:/@]+:)[^@]*@")

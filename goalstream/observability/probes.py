@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 
+import uvicorn
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
@@ -31,3 +34,23 @@ def probes(reasons: Callable[[], Mapping[str, str]]) -> Starlette:
     return Starlette(
         routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)],
     )
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the process's signals to whoever runs it."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve_probes(reasons: Callable[[], Mapping[str, str]], *, host: str, port: int) -> None:
+    """Serves the probes until cancelled. Raises OSError when the port is taken."""
+    server = _Server(uvicorn.Config(probes(reasons), host=host, port=port, log_config=None, access_log=False))
+    try:
+        await server.serve()
+    except SystemExit:
+        raise OSError(f"cannot listen on {host}:{port}; is it taken? Set GOALSTREAM_METRICS_PORT") from None
+    except asyncio.CancelledError:
+        server.should_exit = True
+        raise

@@ -60,6 +60,9 @@ class DeadLetters:
     def count(self, partition: Partition, outcomes: Sequence[bool]) -> None:
         """Counts a partition's records in order, True for a dead letter. Raises TooManyDeadLetters beyond a limit."""
         tally = self._tallies.setdefault(partition, _Tally())
+        if not tally.dead and not any(outcomes):
+            tally.recent.extend(outcomes)
+            return
         for is_dead in outcomes:
             tally.add(is_dead)
             if self._max_in_a_row and tally.in_a_row > self._max_in_a_row:

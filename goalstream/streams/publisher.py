@@ -111,6 +111,12 @@ class Publisher:
             except Unavailable as error:
                 metrics.PUBLISH_FAILURES.inc()
                 log.warning("publish_failed", messages=len(messages), error=str(error))
+            for _ in messages:
+                self._waiting.task_done()
+
+    async def drain(self) -> None:
+        """Waits until everything handed over has been published or left to the sweepers."""
+        await self._waiting.join()
 
     async def sweep(self) -> None:
         """Publishes everything that is due, in portions. Raises Unavailable."""

@@ -30,6 +30,9 @@ COMPACTED_TOPICS = frozenset({GOAL_CONFIGURED_TOPIC})
 
 ADMIN_TIMEOUT_MS = 15_000
 
+DEAD_LETTER_MAX_BYTES = 4 * 1024 * 1024
+"""Room for the largest record that a broker takes by default (1 MiB) and our headers."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicReport:
@@ -42,10 +45,13 @@ class TopicReport:
 
 
 def _wanted_config(name: str) -> dict[str, str]:
-    return {
+    config = {
         "message.timestamp.type": "CreateTime",
         "cleanup.policy": "compact" if name in COMPACTED_TOPICS else "delete",
     }
+    if name == DEAD_LETTER:
+        config["max.message.bytes"] = str(DEAD_LETTER_MAX_BYTES)
+    return config
 
 
 async def create_topics(
@@ -76,6 +82,20 @@ async def create_topics(
             await admin.close()
     except (KafkaError, OSError, TimeoutError) as error:
         raise BrokerUnavailable(f"Kafka at {bootstrap_servers} does not answer: {error}") from error
+
+
+async def missing_topics(bootstrap_servers: str, *, prefix: str) -> list[str]:
+    """The names of topics that do not exist yet, with prefix. Raises BrokerUnavailable."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=ADMIN_TIMEOUT_MS)
+    try:
+        await admin.start()
+        try:
+            existing = set(await admin.list_topics())
+        finally:
+            await admin.close()
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokerUnavailable(f"Kafka at {bootstrap_servers} does not answer: {error}") from error
+    return [prefix + name for name in ALL_TOPICS if prefix + name not in existing]
 
 
 async def _create(

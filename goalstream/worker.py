@@ -1,0 +1,165 @@
+"""The worker: puts streams, storage and settings together, starts them in order, and stops them within a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from goalstream.config import Settings
+from goalstream.errors import BrokerUnavailable, Unavailable
+from goalstream.observability import metrics
+from goalstream.observability.health import Health
+from goalstream.observability.probes import serve_probes
+from goalstream.storage import goals
+from goalstream.storage.ledger import Ledger
+from goalstream.storage.migrate import require_current
+from goalstream.storage.outbox import Outbox
+from goalstream.storage.pool import Database
+from goalstream.streams.app import build_app
+from goalstream.streams.dead_letters import DeadLetters
+from goalstream.streams.failure import RetryInPlace
+from goalstream.streams.goal_cache import GoalCache
+from goalstream.streams.processor import Processor
+from goalstream.streams.publisher import Producer, Publisher
+from goalstream.streams.topics import missing_topics
+
+log = structlog.get_logger()
+
+STOP_SECONDS = 10
+"""For finishing or abandoning the batch in hand; what is not acknowledged is read again by the next worker."""
+
+
+class _GoalSource:
+    """The goals in PostgreSQL, as the stream asks for them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def changes_since(self, change_id: int) -> goals.GoalChanges:
+        return await goals.changes_since(self._database, change_id)
+
+
+class Worker:
+    """Consumes, decides, publishes. As many as there are partitions may run; each can be killed at any time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._health = Health()
+        self._retry = RetryInPlace(self._health)
+        self._database = Database(
+            settings.database_url.get_secret_value(), size=settings.database_pool_size, sees_all_accounts=True
+        )
+        self._producer = Producer(settings.kafka_bootstrap_servers)
+        prefix = settings.kafka_topic_prefix
+        self._publisher = Publisher(self._producer, Outbox(self._database), topic_prefix=prefix)
+        lateness = timedelta(seconds=settings.allowed_lateness_seconds)
+        delay = timedelta(seconds=settings.activation_delay_seconds)
+        self._goals = GoalCache(_GoalSource(self._database), activation_delay=delay)
+        processor = Processor(
+            ledger=Ledger(self._database, allowed_lateness=lateness),
+            goals=self._goals,
+            publisher=self._publisher,
+            dead_letters=DeadLetters(
+                self._producer,
+                topic_prefix=prefix,
+                max_in_a_row=settings.dead_letter_max_in_a_row,
+                max_share=settings.dead_letter_max_share,
+            ),
+            retry=self._retry,
+            allowed_lateness=lateness,
+        )
+        self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._app = build_app(settings, processor, self._fail)
+        self._consumes = False
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    async def start(self) -> None:
+        """Starts, and returns at once; services that are away are waited for."""
+        self._health.report("worker", "starting")
+        if self._settings.metrics_port:
+            port = self._settings.metrics_port
+            self._spawn(serve_probes(self.reasons, host=self._settings.http_host, port=port))
+        self._spawn(self._bring_up())
+
+    async def wait_until_ready(self) -> None:
+        """Waits until the worker consumes its partitions. Raises what failed() raises."""
+        while self.reasons():
+            if self._fatal.done():
+                await self._fatal
+            await asyncio.sleep(0.02)
+
+    async def failed(self) -> None:
+        """Waits until the worker cannot go on, and raises why."""
+        await asyncio.shield(self._fatal)
+
+    async def stop(self) -> None:
+        """Stops within 15 seconds; what was committed in PostgreSQL is acknowledged and published."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                if self._consumes:
+                    await self._app.stop()
+                await self._publisher.drain()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._producer.close()
+        await self._database.close()
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions this worker reads now."""
+        return len(self._app.consumer.assignment()) if self._consumes else 0
+
+    def reasons(self) -> Mapping[str, str]:
+        """Why the worker is not ready, by part; empty when it is."""
+        reasons = self._health.reasons
+        metrics.ASSIGNED_PARTITIONS.set(self.partitions)
+        if self._consumes and not self.partitions:
+            reasons["partitions"] = (
+                "no partitions are assigned: the group rebalances, or has more workers than partitions"
+            )
+        return reasons
+
+    async def _bring_up(self) -> None:
+        url = self._settings.database_url.get_secret_value()
+        await self._retry("migrations", lambda: require_current(url))
+        await self._retry("topics", self._require_topics)
+        await self._retry("goals", self._goals.refresh)
+        self._spawn(self._publisher.publish_waiting())
+        self._spawn(self._publisher.sweep_for_ever())
+        self._spawn(self._keep_goals_fresh())
+        self._app.finalize()
+        await self._app.start()
+        self._consumes = True
+        self._health.report("worker", None)
+        log.info("worker_started", group=self._settings.kafka_group_id)
+
+    async def _require_topics(self) -> None:
+        missing = await missing_topics(self._settings.kafka_bootstrap_servers, prefix=self._settings.kafka_topic_prefix)
+        if missing:
+            raise BrokerUnavailable(f"topics are missing ({', '.join(missing)}): run `goalstream topics`")
+
+    async def _keep_goals_fresh(self) -> None:
+        while True:
+            with contextlib.suppress(Unavailable):
+                await self._goals.keep_fresh()
+            await self._retry("goals", self._goals.refresh)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._check)
+        self._tasks.append(task)
+
+    def _check(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._health.report("worker", f"stopped: {error}")
+        if not self._fatal.done():
+            self._fatal.set_exception(error)
