@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import asyncpg
 
 from goalstream.errors import DatabaseUnavailable, RefusedByDatabase
 
-if TYPE_CHECKING:
-    Connection = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 STATEMENT_TIMEOUT_SECONDS = 30
 """A statement that takes longer is stuck; the batch is tried again."""
