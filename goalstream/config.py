@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     )
     kafka_fetch_min_bytes: int = Field(65_536, ge=1, description="what fills a fetch, in bytes")
     topic_partitions: int = Field(4, ge=1, description="partitions of the topics that `goalstream topics` creates")
-    topic_replication_factor: int = Field(-1, ge=-1, description="replicas of those topics; -1: the broker's default")
+    topic_replication_factor: int = Field(0, ge=0, description="replicas of those topics; 0: 3, or one for each broker")
     database_url: SecretStr = Field(
         SecretStr("postgresql://goalstream@127.0.0.1:5432/goalstream"), description="PostgreSQL, as postgresql://…"
     )

@@ -8,8 +8,8 @@ from typing import Literal
 
 import structlog
 
-NOISY_LIBRARIES = ("aiokafka", "faust", "mode", "asyncio", "uvicorn")
-"""Libraries that tell at INFO what only their authors want to know."""
+NOISY_LOGGERS = ("aiokafka", "faust", "mode", "asyncio", "uvicorn", "goalstream.streams.transport")
+"""Libraries that tell at INFO what only their authors want to know; the last is where Faust's consumer logs for us."""
 
 
 def configure_logs(log_format: Literal["json", "console"], level: str) -> None:
@@ -22,7 +22,9 @@ def configure_logs(log_format: Literal["json", "console"], level: str) -> None:
     last: list[structlog.typing.Processor] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -40,5 +42,5 @@ def configure_logs(log_format: Literal["json", "console"], level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in NOISY_LIBRARIES:
+    for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))

@@ -46,11 +46,13 @@ class _Server(uvicorn.Server):
 
 async def serve_probes(reasons: Callable[[], Mapping[str, str]], *, host: str, port: int) -> None:
     """Serves the probes until cancelled. Raises OSError when the port is taken."""
-    server = _Server(uvicorn.Config(probes(reasons), host=host, port=port, log_config=None, access_log=False))
+    server = _Server(
+        uvicorn.Config(probes(reasons), host=host, port=port, log_config=None, access_log=False, lifespan="off")
+    )
     try:
         await server.serve()
     except SystemExit:
         raise OSError(f"cannot listen on {host}:{port}; is it taken? Set GOALSTREAM_METRICS_PORT") from None
     except asyncio.CancelledError:
-        server.should_exit = True
+        await server.shutdown()
         raise

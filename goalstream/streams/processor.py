@@ -146,7 +146,7 @@ class Processor:
                     metrics.MATCHES.labels(fact.goal_type).inc()
                     if fact.record_at - fact.occurred_at > self._allowed_lateness:
                         metrics.TOO_LATE.inc()
-                        log.info("too_late", account=fact.account_id, event=fact.event_id, goal=fact.goal_id)
+                        log.info("too_late", account=fact.account_id, event_id=fact.event_id, goal=fact.goal_id)
                     if fact.clock_ahead:
                         metrics.CLOCK_AHEAD.inc()
 
@@ -203,7 +203,7 @@ def _report(settled: Settled) -> None:
             account=achievement.account_id,
             enrollment=achievement.enrollment_id,
             goal=achievement.goal_id,
-            event=achievement.trigger.event_id,
+            event_id=achievement.trigger.event_id,
             revision=achievement.revision,
         )
 

@@ -30,6 +30,9 @@ COMPACTED_TOPICS = frozenset({GOAL_CONFIGURED_TOPIC})
 
 ADMIN_TIMEOUT_MS = 15_000
 
+USUAL_REPLICATION_FACTOR = 3
+"""Where nothing is asked for and there are brokers enough."""
+
 DEAD_LETTER_MAX_BYTES = 4 * 1024 * 1024
 """Room for the largest record that a broker takes by default (1 MiB) and our headers."""
 
@@ -57,7 +60,10 @@ def _wanted_config(name: str) -> dict[str, str]:
 async def create_topics(
     bootstrap_servers: str, *, prefix: str, partitions: int, replication_factor: int
 ) -> list[TopicReport]:
-    """Creates the topics that are missing and tells where existing ones differ. Raises BrokerUnavailable."""
+    """Creates the topics that are missing and tells where existing ones differ. Raises BrokerUnavailable.
+
+    A replication factor of 0 stands for three replicas, or as many as there are brokers.
+    """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=ADMIN_TIMEOUT_MS)
     try:
         await admin.start()
@@ -65,7 +71,9 @@ async def create_topics(
             existing = set(await admin.list_topics())
             missing = [name for name in ALL_TOPICS if prefix + name not in existing]
             if missing:
-                await _create(admin, missing, prefix, partitions, replication_factor)
+                brokers = len((await admin.describe_cluster())["brokers"])
+                replicas = replication_factor or min(USUAL_REPLICATION_FACTOR, brokers)
+                await _create(admin, missing, prefix, partitions, replicas)
             described = {
                 topic["topic"]: topic for topic in await admin.describe_topics([prefix + n for n in ALL_TOPICS])
             }
