@@ -1,0 +1,65 @@
+"""Offsets advance over finished batches, and never past one that is not done."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from faust.types.tuples import TP
+
+from goalstream.streams.transport import BatchConsumer, OneBatchPerTopic
+
+A, B, OTHER = TP("a", 0), TP("a", 1), TP("b", 0)
+
+
+def records(*offsets: int) -> list[Any]:
+    return [SimpleNamespace(offset=offset, timestamp=1_000, timestamp_type=0) for offset in offsets]
+
+
+@pytest.fixture
+def consumer() -> BatchConsumer:
+    """A consumer with its bookkeeping and nothing else."""
+    found: Any = BatchConsumer.__new__(BatchConsumer)
+    found.app = SimpleNamespace(consumer_generation_id=1)
+    found._in_flight, found._finished, found._acked = {}, {}, {}
+    found._unacked_messages = set()
+    found._n_acked = 0
+    return found  # type: ignore[no-any-return]
+
+
+def test_a_poll_becomes_one_batch_for_each_topic() -> None:
+    batches = list(OneBatchPerTopic().iterate({A: records(1), OTHER: records(5), B: records(2, 3)}))
+    assert [(first, set(batch)) for first, batch in batches] == [(A, {A, B}), (OTHER, {OTHER})]
+
+
+def test_a_message_has_the_last_offset_of_its_own_partition(consumer: BatchConsumer) -> None:
+    assert consumer._to_message(A, {A: records(3, 9), B: records(70)}).offset == 9
+
+
+def test_an_acknowledged_batch_moves_every_partition_in_it(consumer: BatchConsumer) -> None:
+    consumer.ack(consumer._to_message(A, {A: records(1, 2), B: records(7)}))
+    assert (consumer._new_offset(A), consumer._new_offset(B)) == (3, 8)
+    assert consumer._new_offset(A) is None
+
+
+def test_an_offset_never_passes_a_batch_that_is_not_done(consumer: BatchConsumer) -> None:
+    first = consumer._to_message(A, {A: records(1)})
+    second = consumer._to_message(A, {A: records(2)})
+    consumer.ack(second)
+    assert consumer._new_offset(A) is None
+    consumer.ack(first)
+    assert consumer._new_offset(A) == 3
+
+
+def test_a_batch_from_before_a_rebalance_is_not_acknowledged(consumer: BatchConsumer) -> None:
+    message = consumer._to_message(A, {A: records(1)})
+    consumer.app.consumer_generation_id = 2
+    assert not consumer.ack(message)
+    assert consumer._new_offset(A) is None
+
+
+def test_a_second_acknowledgement_changes_nothing(consumer: BatchConsumer) -> None:
+    message = consumer._to_message(A, {A: records(1)})
+    assert consumer.ack(message)
+    assert not consumer.ack(message)
