@@ -80,10 +80,11 @@ def _payment_difference(payment: Payment, wanted: PurchaseCriteria) -> str | Non
         return f"{bought} is not {_quoted(wanted.product_id)}"
     if wanted.currency is not None and payment.currency != wanted.currency:
         return f"{printable(payment.currency or 'no currency')} is not {wanted.currency}"
-    if wanted.min_amount is not None and (payment.amount is None or payment.amount < wanted.min_amount):
-        paid = "no amount" if payment.amount is None else canonical_amount(payment.amount)
+    if wanted.min_amount is not None and payment.amount is None:
+        return "no amount is named"
+    if wanted.min_amount is not None and payment.amount is not None and payment.amount < wanted.min_amount:
         unit = f" {wanted.currency}" if wanted.currency else ""
-        return f"{paid}{unit} is less than {canonical_amount(wanted.min_amount)}{unit}"
+        return f"{canonical_amount(payment.amount)}{unit} is less than {canonical_amount(wanted.min_amount)}{unit}"
     return None
 
 
