@@ -73,7 +73,7 @@ class Narrator:
         self._seen: dict[tuple[str, str, str], None] = {}
         self._enrolled: dict[tuple[str, str, str], str] = {}
         self._places: dict[tuple[str, str], tuple[str, str, str]] = {}
-        self._achieved: dict[tuple[str, str], None] = {}
+        self._achieved: dict[tuple[str, str], tuple[str, str]] = {}
 
     def configure(self, goal: Mapping[str, Any]) -> None:
         """Learns of a goal, in the form in which `workflow.goal.configured` tells of it."""
@@ -113,7 +113,9 @@ class Narrator:
         return None
 
     def _achievement(self, document: Mapping[str, Any]) -> Line:
-        _remember(self._achieved, (document["workflow_enrollment_id"], document["goal_config_id"]), None)
+        trigger = document["trigger_event"]
+        achievement = (document["workflow_enrollment_id"], document["goal_config_id"])
+        _remember(self._achieved, achievement, (trigger["source"], trigger["event_id"]))
         progress, late = document["progress"], ", late" if document["metadata"]["late"] else ""
         done = f"({progress['met']} of {progress['required']}{late})"
         return self._line(Kind.ACHIEVED, document, f"achieved {self._goal_of(document)} {done}")
@@ -165,7 +167,8 @@ class Narrator:
         enrollment_id = self._enrolled.get((event.account_id, event.contact_id, goal.workflow_id))
         if enrollment_id is None:
             return self._line(Kind.NOT_COUNTED, who, f"{title} does not count: not in {workflow}")
-        if (enrollment_id, goal.goal_id) in self._achieved:
+        trigger = self._achieved.get((enrollment_id, goal.goal_id))
+        if trigger is not None and trigger != (event.source, event.event_id):
             return self._line(Kind.NOT_COUNTED, who, f"{title} again: achieved before in {workflow}")
         return None
 

@@ -22,7 +22,7 @@ from typing import Any
 from goalstream.config import Settings
 from goalstream.dev import guide
 from goalstream.dev.crm import Crm
-from goalstream.dev.feed import Feed
+from goalstream.dev.feed import FETCH_MAX_WAIT_MS, Feed
 from goalstream.dev.kafka import EmbeddedKafka
 from goalstream.dev.narrator import Kind, Line, Narrator
 from goalstream.dev.postgres import EmbeddedPostgres
@@ -228,6 +228,8 @@ def make_settings(options: DevOptions, *, kafka: str, database_url: str) -> Sett
         kafka_bootstrap_servers=kafka,
         kafka_group_id="goalstream-dev",
         kafka_topic_prefix="",
+        # The embedded broker wakes no waiting fetch: this is latency, and the shorter it is the more it costs.
+        kafka_fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         topic_partitions=PARTITIONS,
         database_url=database_url,
         http_host=options.http_host,

@@ -67,12 +67,15 @@ def enrollment(**data: Any) -> SentRecord:
     return event("workflow.enrollment.started", **fields, **data)
 
 
-def achieved(narrator_goal: str, *, contact_id: str = ADA.contact_id, late: bool = False) -> SentRecord:
+def achieved(
+    goal_id: str, *, trigger: str = "an-event", contact_id: str = ADA.contact_id, late: bool = False
+) -> SentRecord:
     document = {
         "contact_id": contact_id,
         "workflow_id": WORLD.win_back.workflow_id,
         "workflow_enrollment_id": ENROLLMENT,
-        "goal_config_id": narrator_goal,
+        "goal_config_id": goal_id,
+        "trigger_event": {"source": TAG, "event_id": trigger},
         "progress": {"met": 1, "required": 1},
         "metadata": {"late": late},
     }
@@ -165,6 +168,14 @@ def test_a_goal_fulfilled_twice_is_told_as_such(narrator: Narrator) -> None:
     narrator.tell(achieved("goal-of-tag_added"))
     line = narrator.tell(event(TAG, tag_name="Purchased"))
     assert text_of(line) == f'{ADA.name}: tag "Purchased" again: achieved before in Win back'
+
+
+def test_the_event_that_achieved_the_goal_is_no_repetition_also_when_it_is_read_after_the_achievement(
+    narrator: Narrator,
+) -> None:
+    narrator.tell(enrollment())
+    narrator.tell(achieved("goal-of-tag_added", trigger="evt-trigger"))
+    assert narrator.tell(event(TAG, event_id="evt-trigger", tag_name="Purchased")) is None
 
 
 def test_the_same_event_again_is_ignored(narrator: Narrator) -> None:
