@@ -61,10 +61,13 @@ async def run(options: DevOptions) -> None:
     Raises OperatorError, in one line, for what a person must change.
     """
     require_loopback(options.http_host)
+    require_free(options.http_host, options.http_port)
     configure_logs("console", "error")
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # started with nohup
         loop.add_signal_handler(number, stopped.set)
     demo = Demo(options, Screen())
     running = asyncio.create_task(demo.run())
@@ -90,6 +93,18 @@ def require_loopback(host: str) -> None:
         f"`goalstream dev` serves this machine only, not {host}: leave the host at 127.0.0.1, "
         "or use `goalstream worker` and `goalstream api` with your own Kafka and PostgreSQL"
     )
+
+
+def require_free(host: str, port: int) -> None:
+    """Raises OperatorError when somebody listens on the port; 0 is always free."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise OperatorError(
+                f"cannot listen on {host}:{port} ({error.strerror}): take another port with --port, or a free one with --port 0"
+            ) from None
 
 
 class Demo:
@@ -164,11 +179,13 @@ class Demo:
         stack.push_async_callback(_stop, worker.stop)
         tasks = [self._spawn(work, stack) for work in (worker.failed(), serve(settings), self._follow(feed, crm))]
         await worker.start()
+        story = Story(self._world, seed=self._options.seed, start=datetime.now(UTC), rate=self._options.rate)
         if self._options.simulate:
-            story = Story(self._world, seed=self._options.seed, start=datetime.now(UTC), rate=self._options.rate)
             tasks.append(self._spawn(crm.play(story), stack))
+        else:
+            await crm.play(story.beginning())
         await _unless_one_fails(tasks, self._show_start(settings, worker))
-        await _unless_one_fails(tasks, self._report_health())
+        await _unless_one_fails(tasks, self._report_health(worker))
 
     async def _show_start(self, settings: Settings, worker: Any) -> None:
         since = self._age
@@ -202,12 +219,13 @@ class Demo:
             else:
                 self._early.append(line)
 
-    async def _report_health(self) -> None:
+    async def _report_health(self, worker: Any) -> None:
         while True:
             before = self._narrator.counts["events"]
             await asyncio.sleep(HEALTH_SECONDS)
             rate = (self._narrator.counts["events"] - before) / HEALTH_SECONDS
-            self._screen.health(self._narrator.counts, clock=_clock(), events_per_second=rate)
+            trouble = "; ".join(worker.reasons().values())
+            self._screen.health(self._narrator.counts, clock=_clock(), events_per_second=rate, trouble=trouble)
 
     def _tick(self, name: str, detail: str, *, since: float, hint: str = "") -> None:
         self._screen.tick(name, detail, self._age - since, hint)
@@ -223,23 +241,23 @@ class Demo:
 
 def make_settings(options: DevOptions, *, kafka: str, database_url: str) -> Settings:
     """Settings of this run alone: what a person has set for real services is not looked at."""
-    return Settings(
-        _env_file=None,
-        kafka_bootstrap_servers=kafka,
-        kafka_group_id="goalstream-dev",
-        kafka_topic_prefix="",
+    defaults = {name: field.default for name, field in Settings.model_fields.items()}
+    ours = {
+        "kafka_bootstrap_servers": kafka,
+        "kafka_group_id": "goalstream-dev",
         # The embedded broker wakes no waiting fetch: this is latency, and the shorter it is the more it costs.
-        kafka_fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
-        topic_partitions=PARTITIONS,
-        database_url=database_url,
-        http_host=options.http_host,
-        http_port=options.http_port or _free_port(),
-        metrics_port=0,
-        jwt_secret=secrets.token_urlsafe(48),
-        activation_delay_seconds=0,
-        log_format="console",
-        log_level="error",
-    )
+        "kafka_fetch_max_wait_ms": FETCH_MAX_WAIT_MS,
+        "topic_partitions": PARTITIONS,
+        "database_url": database_url,
+        "http_host": options.http_host,
+        "http_port": options.http_port or _free_port(),
+        "metrics_port": 0,
+        "jwt_secret": secrets.token_urlsafe(48),
+        "activation_delay_seconds": 0,
+        "log_format": "console",
+        "log_level": "error",
+    }
+    return Settings(_env_file=None, **(defaults | ours))
 
 
 def addresses_of(settings: Settings, world: World) -> guide.Addresses:

@@ -73,13 +73,15 @@ class Screen:
         if line.is_foreign or self._allowance.take(line.kind, now):
             self._print(f"{clock} {line.kind:<11} {line.text}", STYLES[line.kind])
 
-    def health(self, counts: Counter[str], *, clock: str, events_per_second: float) -> None:
-        """How it goes, in one line."""
+    def health(self, counts: Counter[str], *, clock: str, events_per_second: float, trouble: str = "") -> None:
+        """How it goes, in one line; and in another why the worker waits, if it does."""
         self._print(
             f"{clock} {'health':<11} {events_per_second:.0f} events/s, {counts[Kind.ACHIEVED]} achieved, "
             f"{counts[Kind.EXIT]} exits, {counts[Kind.DUPLICATE]} duplicates, {counts[Kind.DEAD_LETTER]} dead letters",
             "bold",
         )
+        if trouble:
+            self._print(f"{clock} {'not ready':<11} {trouble}", "red")
 
     def note(self, text: str) -> None:
         self._print(f"  {text}")

@@ -90,13 +90,18 @@ class Story:
     def __iter__(self) -> Iterator[Outgoing]:
         """Without an end."""
         number = 0
-        for workflow in self._world.workflows:
-            yield self._status(workflow, number / self._rate)
+        for record in self.beginning():
+            yield record
             number += 1
         while True:
             now = number / self._rate
             yield self._next(number, now)
             number += 1
+
+    def beginning(self) -> Iterator[Outgoing]:
+        """The workflows become active, each with its goal logic; nobody has entered yet."""
+        for number, workflow in enumerate(self._world.workflows):
+            yield self._status(workflow, number / self._rate)
 
     def _next(self, number: int, now: float) -> Outgoing:
         chance = self._rng.random()

@@ -38,6 +38,12 @@ def test_in_a_pipe_lines_are_plain() -> None:
     assert "40 events/s, 3 achieved, 0 exits, 0 duplicates, 0 dead letters" in text
 
 
+def test_why_the_worker_waits_is_told_with_its_health() -> None:
+    output = io.StringIO()
+    Screen(output).health(Counter(), clock="10:00:10", events_per_second=0, trouble="PostgreSQL is away")
+    assert output.getvalue().endswith("10:00:10 not ready   PostgreSQL is away\n")
+
+
 def test_in_a_terminal_lines_have_colours_unless_no_color_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
@@ -105,6 +111,7 @@ def test_settings_for_real_services_are_not_looked_at(monkeypatch: pytest.Monkey
     monkeypatch.setenv("GOALSTREAM_HTTP_HOST", "0.0.0.0")
     monkeypatch.setenv("GOALSTREAM_KAFKA_TOPIC_PREFIX", "production.")
     monkeypatch.setenv("GOALSTREAM_METRICS_PORT", "8647")
+    monkeypatch.setenv("GOALSTREAM_TOPIC_PARTITIONS", "not even a number")
     settings = make_settings(DevOptions(http_port=8646), kafka="127.0.0.1:1234", database_url="postgresql://x@h/d")
     assert (settings.http_host, settings.kafka_topic_prefix, settings.metrics_port) == ("127.0.0.1", "", 0)
     assert settings.activation_delay_seconds == 0

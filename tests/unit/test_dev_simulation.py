@@ -113,6 +113,11 @@ def test_the_workflows_are_known_before_anybody_enters() -> None:
     assert isinstance(third, EnrollmentStart)
 
 
+def test_without_a_story_the_workflows_are_known_all_the_same() -> None:
+    beginning = Story(WORLD, seed=7, start=START, rate=RATE).beginning()
+    assert list(beginning) == story(2)
+
+
 def test_a_goal_is_fulfilled_within_seconds() -> None:
     goals = demo_goals()
     first = next(r for r in story(1_000) if isinstance(event := read(r), Event) and goals.match(event))

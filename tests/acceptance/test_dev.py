@@ -1,0 +1,238 @@
+"""`goalstream dev` from outside: the first goal within seconds, something to try, and nothing left at the end."""
+
+from __future__ import annotations
+
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+import psutil
+import pytest
+
+START_SECONDS = 30
+"""For a loaded machine; a free one needs three to five."""
+
+STOP_SECONDS = 8
+MAX_RESIDENT_BYTES = 400 * 1024 * 1024
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Where everything temporary goes, so that nothing can stay unseen; every account may enter it."""
+    path = Path(tempfile.mkdtemp())
+    path.chmod(0o1777)
+    yield path
+    shutil.rmtree(path)
+
+
+class Dev:
+    """A running `goalstream dev`, whose output is read line by line."""
+
+    def __init__(self, folder: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        self._folder = folder
+        self._lines: list[str] = []
+        self._rest = ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "goalstream", "dev", *arguments],
+            env={**os.environ, "TMPDIR": str(folder), "COLUMNS": "120", **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.family: list[psutil.Process] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self._lines)
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        """The first line, of those read and those to come, in which the pattern is found."""
+        end = time.monotonic() + START_SECONDS
+        looked_at = 0
+        while True:
+            for line in self._lines[looked_at:]:
+                if found := re.search(pattern, line):
+                    self._remember_family()
+                    return found
+            looked_at = len(self._lines)
+            assert time.monotonic() < end, f"{pattern!r} not seen in:\n{self.text}"
+            assert self._read_more(1), f"{pattern!r} not seen before the end of:\n{self.text}\n{self._errors()}"
+
+    def send_signal(self, number: signal.Signals) -> int:
+        """Sends a signal and returns the exit code."""
+        self._remember_family()
+        begin = time.monotonic()
+        self._process.send_signal(number)
+        while self._read_more(STOP_SECONDS):
+            assert time.monotonic() < begin + STOP_SECONDS, "it does not stop"
+        return self._process.wait(STOP_SECONDS)
+
+    def close_output(self) -> int:
+        """Nobody reads any more; returns the exit code."""
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        return self._process.wait(START_SECONDS)
+
+    def resident_bytes(self) -> int:
+        """Of all its processes together; what they share is counted in each."""
+        return sum(process.memory_info().rss for process in [psutil.Process(self._process.pid), *self.family])
+
+    def assert_nothing_stays(self) -> None:
+        """No process and no file; errors on standard error would be a defect, too."""
+        end = time.monotonic() + STOP_SECONDS
+        while any(process.is_running() for process in self.family) or list(self._folder.iterdir()):
+            assert time.monotonic() < end, f"left: {self.family} {sorted(self._folder.rglob('*'))[:9]}"
+            time.sleep(0.02)
+
+    def assert_no_errors(self) -> None:
+        assert self._errors() == ""
+
+    def _errors(self) -> str:
+        assert self._process.stderr is not None
+        return self._process.stderr.read().decode() if self._process.poll() is not None else ""
+
+    def _remember_family(self) -> None:
+        if self._process.poll() is None:
+            self.family = psutil.Process(self._process.pid).children(recursive=True)
+
+    def _read_more(self, seconds: float) -> bool:
+        """Whether the output goes on."""
+        assert self._process.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._process.stdout, selectors.EVENT_READ)
+            if not selector.select(seconds):
+                return True
+        chunk = os.read(self._process.stdout.fileno(), 65_536)
+        *lines, self._rest = (self._rest + chunk.decode()).split("\n")
+        self._lines += lines
+        return bool(chunk)
+
+
+def test_the_first_goal_is_achieved_within_seconds_and_ctrl_c_leaves_nothing(folder: Path) -> None:
+    with Dev(folder, "--seed", "11") as dev:
+        dev.wait_for(r"✓ Kafka +in-process, \d+ topics +127\.0\.0\.1:\d+")
+        dev.wait_for(r"✓ PostgreSQL +\d+\.\d+, throw-away +127\.0\.0\.1:\d+")
+        dev.wait_for(r"✓ Schema +\d+ migrations, 5 demo goals \(one per type\)")
+        dev.wait_for(r"✓ Worker +\d+ partitions")
+        first = dev.wait_for(r"✓ First goal +achieved +(\d+\.\d) s")
+        assert float(first[1]) < 10
+
+        url = dev.wait_for(r"API +(http://127\.0\.0\.1:\d+)/docs")[1]
+        token = dev.wait_for(r"TOKEN=(\S+)")[1]
+        workflow = dev.wait_for(r"/api/v1/workflows/([0-9a-f-]{36})/goals$")[1]
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as http:
+            assert http.get("/docs").status_code == 200
+            assert "goalstream_achievements_total" in http.get("/metrics").text
+            goal = {"goal_type": "tag_added", "criteria": {"tag_name": "Newsletter"}}
+            made = http.post(f"/api/v1/workflows/{workflow}/goals", json=goal)
+            assert made.status_code == 201, made.text
+            too_many = {"goal_type": "tag_added", "criteria": {"tag_name": "One more"}}
+            assert http.post(f"/api/v1/workflows/{workflow}/goals", json=too_many).status_code == 400
+
+        dev.wait_for(r"achieved +\w+ \w+: achieved form \"spring-promo\" in Spring promo \(1 of 3\)")
+        dev.wait_for(r"no match +\w+ \w+: .+ is not ")
+        dev.wait_for(r"came again: ignored")
+        dev.wait_for(r"health +\d+ events/s, \d+ achieved")
+        dev.wait_for(r"dead letter .+ set aside: \w+, ")
+        assert dev.resident_bytes() < MAX_RESIDENT_BYTES
+
+        assert dev.send_signal(signal.SIGINT) == 0
+        assert re.search(r"In \d+ s you saw [\d,]+ records, [\d,]+ achieved goals", dev.text)
+        assert "docker compose up" in dev.text
+        dev.assert_nothing_stays()
+        dev.assert_no_errors()
+
+
+def test_without_simulation_ones_own_events_achieve_goals(folder: Path) -> None:
+    with Dev(folder, "--no-sim") as dev:
+        command = dev.wait_for(r"(printf .+) \| GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS=(\S+) goalstream send -")
+        dev.wait_for("Waiting for your events")
+        events = subprocess.run(["sh", "-c", command[1]], capture_output=True, check=True).stdout
+        environment = {**os.environ, "GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS": command[2]}
+        send = [sys.executable, "-m", "goalstream", "send", "-"]
+        subprocess.run(send, input=events, env=environment, check=True, capture_output=True, timeout=START_SECONDS)
+        dev.wait_for(r"achieved +contact [0-9a-f]{8}: achieved form \"spring-promo\" in Spring promo \(1 of 3\)")
+        subprocess.run(send, input=events, env=environment, check=True, capture_output=True, timeout=START_SECONDS)
+        dev.wait_for(r"duplicate +contact [0-9a-f]{8}: .+ came again: ignored")
+
+        assert dev.send_signal(signal.SIGTERM) == 0
+        dev.assert_nothing_stays()
+        dev.assert_no_errors()
+
+
+@pytest.mark.parametrize("when", ["✓ Kafka", "✓ First goal"])
+def test_a_kill_leaves_no_process_and_no_file(when: str, folder: Path) -> None:
+    with Dev(folder) as dev:
+        dev.wait_for(when)
+        dev.send_signal(signal.SIGKILL)
+        dev.assert_nothing_stays()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT], ids=lambda number: str(number.name))
+def test_a_signal_during_the_start_leaves_nothing_either(number: signal.Signals, folder: Path) -> None:
+    with Dev(folder) as dev:
+        dev.wait_for("✓ Kafka")
+        assert dev.send_signal(number) == 0
+        dev.assert_nothing_stays()
+        dev.assert_no_errors()
+
+
+def test_it_ends_when_nobody_reads_its_output(folder: Path) -> None:
+    with Dev(folder) as dev:
+        dev.wait_for("✓ First goal")
+        assert dev.close_output() == 0
+        dev.assert_nothing_stays()
+        dev.assert_no_errors()
+
+
+def test_a_kept_database_is_used_again(folder: Path) -> None:
+    data = Path(tempfile.mkdtemp())
+    data.chmod(0o755)
+    try:
+        achieved = []
+        for _ in range(2):
+            with Dev(folder, "--keep", str(data / "kept")) as dev:
+                dev.wait_for(r"5 demo goals")
+                achieved.append(dev.wait_for(r"✓ First goal +achieved"))
+                assert dev.send_signal(signal.SIGINT) == 0
+                assert f"the database stays in {data / 'kept'}" in dev.text
+                dev.assert_nothing_stays()
+        assert (data / "kept" / "pgdata" / "PG_VERSION").exists()
+    finally:
+        shutil.rmtree(data)
+
+
+def test_a_taken_port_is_told_in_one_line(folder: Path) -> None:
+    with Dev(folder) as first:
+        port = first.wait_for(r"API +http://127\.0\.0\.1:(\d+)/docs")[1]
+        other = Path(tempfile.mkdtemp())
+        other.chmod(0o1777)
+        command = [sys.executable, "-m", "goalstream", "dev", "--port", port]
+        environment = {**os.environ, "TMPDIR": str(other)}
+        second = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert second.returncode == 1
+        assert second.stderr.count("\n") == 1
+        assert f"127.0.0.1:{port}" in second.stderr
+        assert not list(other.iterdir())
+        other.rmdir()
+        assert first.send_signal(signal.SIGINT) == 0
+        first.assert_nothing_stays()
