@@ -29,6 +29,7 @@ from goalstream.dev.postgres import EmbeddedPostgres
 from goalstream.dev.screen import Screen, ScreenClosed
 from goalstream.dev.simulation import Story
 from goalstream.dev.world import World, make_world
+from goalstream.domain.goals import GoalType
 from goalstream.domain.messages import GOAL_EXIT_TOPIC
 from goalstream.errors import OperatorError
 from goalstream.observability.logs import configure_logs
@@ -164,7 +165,8 @@ class Demo:
         documents = await ensure_goals(settings, self._world)
         for document in documents:
             self._narrator.configure(document)
-        about = f"{len(known_migrations())} migrations, {len(documents)} demo goals (one per type)"
+        kinds = "one per type" if len(documents) == len(GoalType) else "your own among them"
+        about = f"{len(known_migrations())} migrations, {len(documents)} demo goals ({kinds})"
         self._tick("Schema", about, since=since)
 
     async def _work(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
