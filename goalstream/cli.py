@@ -77,7 +77,14 @@ def api() -> None:
     async def run() -> None:
         from goalstream.api.server import serve
 
-        await serve(settings)
+        serving = asyncio.create_task(
+            serve(settings, on_listening=lambda port: err.print(f"listening on http://{settings.http_host}:{port}"))
+        )
+        try:
+            await _until_signal(asyncio.shield(serving))
+        finally:
+            serving.cancel()
+            await asyncio.gather(serving, return_exceptions=True)
 
     asyncio.run(run())
 

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from goalstream.config import Settings
-from goalstream.errors import BrokerUnavailable, Unavailable
+from goalstream.errors import BrokerUnavailable, OperatorError, Unavailable
 from goalstream.observability import metrics
 from goalstream.observability.health import Health
 from goalstream.observability.probes import serve_probes
@@ -83,7 +83,7 @@ class Worker:
         self._health.report("worker", "starting")
         if self._settings.metrics_port:
             port = self._settings.metrics_port
-            self._spawn(serve_probes(self.reasons, host=self._settings.http_host, port=port))
+            self._spawn(self._serve_probes(port))
         self._spawn(self._bring_up())
 
     async def wait_until_ready(self) -> None:
@@ -124,6 +124,12 @@ class Worker:
                 "no partitions are assigned: the group rebalances, or has more workers than partitions"
             )
         return reasons
+
+    async def _serve_probes(self, port: int) -> None:
+        try:
+            await serve_probes(self.reasons, host=self._settings.http_host, port=port)
+        except OSError as error:
+            raise OperatorError(f"{error}; set GOALSTREAM_METRICS_PORT") from None
 
     async def _bring_up(self) -> None:
         url = self._settings.database_url.get_secret_value()

@@ -1,10 +1,12 @@
-"""The pages of a process without an API of its own: /livez, /readyz and /metrics."""
+"""The pages that every process serves, /livez, /readyz and /metrics, and the server for them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import uvicorn
 from prometheus_client import REGISTRY
@@ -14,9 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+GRACE_SECONDS = 10
+"""For requests that are open when the server stops."""
 
-def probes(reasons: Callable[[], Mapping[str, str]]) -> Starlette:
-    """An application that is live while it answers, and ready while `reasons` is empty (else 503, with the reasons)."""
+
+def probe_routes(reasons: Callable[[], Mapping[str, str]]) -> list[Route]:
+    """Live while it answers; ready while `reasons` is empty, else 503 with the reasons."""
 
     async def livez(_: Request) -> Response:
         return JSONResponse({"status": "live"})
@@ -29,11 +34,14 @@ def probes(reasons: Callable[[], Mapping[str, str]]) -> Starlette:
 
     async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(REGISTRY), media_type=content_type)
+        return Response(encode(REGISTRY), headers={"content-type": content_type})
 
-    return Starlette(
-        routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)],
-    )
+    return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
+
+
+async def serve_probes(reasons: Callable[[], Mapping[str, str]], *, host: str, port: int) -> None:
+    """Serves the probes alone, until cancelled. Raises OSError when the port is taken."""
+    await serve_app(Starlette(routes=[*probe_routes(reasons)]), host=host, port=port)
 
 
 class _Server(uvicorn.Server):
@@ -44,15 +52,38 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve_probes(reasons: Callable[[], Mapping[str, str]], *, host: str, port: int) -> None:
-    """Serves the probes until cancelled. Raises OSError when the port is taken."""
-    server = _Server(
-        uvicorn.Config(probes(reasons), host=host, port=port, log_config=None, access_log=False, lifespan="off")
+async def serve_app(app: Any, *, host: str, port: int, on_listening: Callable[[int], None] | None = None) -> None:
+    """Serves an ASGI application until cancelled, and then finishes open requests. Port 0 takes a free one.
+
+    `on_listening` hears of the port. Raises OSError when the port is taken.
+    """
+    listener = _listen(host, port)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
     try:
-        await server.serve()
-    except SystemExit:
-        raise OSError(f"cannot listen on {host}:{port}; is it taken? Set GOALSTREAM_METRICS_PORT") from None
-    except asyncio.CancelledError:
-        await server.shutdown()
-        raise
+        if on_listening is not None:
+            on_listening(listener.getsockname()[1])
+        await asyncio.shield(serving)
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(f"cannot listen on {host}:{port} ({error.strerror})") from None
+    return listener

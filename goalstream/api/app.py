@@ -1,0 +1,52 @@
+"""The application: routes, errors, health and documents put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import FastAPI
+
+from goalstream import __version__
+from goalstream.api import goals, pages, stats
+from goalstream.api.contract import complete_openapi
+from goalstream.api.problems import add_problem_handlers
+from goalstream.config import Settings
+from goalstream.errors import SettingsError
+from goalstream.observability.probes import probe_routes
+from goalstream.storage.pool import Database
+
+
+def create_app(settings: Settings, database: Database, *, reasons: Callable[[], Mapping[str, str]] = dict) -> FastAPI:
+    """The HTTP API over a database whose connections see one account at a time.
+
+    `reasons` tells why it is not ready, by part. Raises SettingsError without a secret for tokens.
+    """
+    if settings.jwt_secret is None:
+        raise SettingsError("GOALSTREAM_JWT_SECRET: is not set; choose one of at least 32 bytes to sign bearer tokens")
+    app = FastAPI(
+        title="goalstream",
+        version=__version__,
+        summary="Goals of workflows: configuration, and how well they convert.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.database = database
+    app.state.jwt_secret = settings.jwt_secret.get_secret_value()
+    app.state.max_body_bytes = settings.max_body_bytes
+    app.include_router(stats.router)  # before the goals, whose {goal_id} would take its path
+    app.include_router(goals.router)
+    app.include_router(pages.router)
+    app.router.routes.extend(probe_routes(reasons))
+    add_problem_handlers(app)
+    describe = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = complete_openapi(describe())
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way that FastAPI documents
+    return app

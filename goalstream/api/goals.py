@@ -1,0 +1,214 @@
+"""Routes of a workflow's goals: create, list, show, change, delete."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+
+from goalstream.api.auth import Reader, Writer
+from goalstream.api.bodies import parse_changes, parse_new_goal, read_object
+from goalstream.api.contract import GOAL_BODY, GOAL_PATCH, GoalDocument, GoalList, body, headers, problems
+from goalstream.api.parts import Id, json_response, path_uuid
+from goalstream.api.problems import ApiError
+from goalstream.api.tokens import Principal
+from goalstream.domain.times import parse_time
+from goalstream.storage.goals import Goal, GoalBook
+
+router = APIRouter(prefix="/api/v1/workflows/{workflow_id}", tags=["goals"])
+
+IfMatch = Annotated[str | None, Header(description="the ETag last read")]
+_WRITTEN = headers("ETag", "Effective-From")
+
+
+@router.post(
+    "/goals",
+    status_code=201,
+    operation_id="createGoal",
+    summary="Create a goal",
+    openapi_extra=body(GOAL_BODY),
+    response_model=GoalDocument,
+    responses={
+        201: headers("Location", "ETag", "Effective-From"),
+        **problems(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    },
+)
+async def create_goal(workflow_id: Id, request: Request, writer: Writer) -> Response:
+    """A new goal; `effective_from` says from when it holds."""
+    wanted = parse_new_goal(await read_object(request))
+    goal = await _book(request, writer).create(
+        path_uuid(workflow_id),
+        goal_type=wanted.goal_type,
+        criteria=wanted.criteria,
+        window=wanted.window,
+        measure_after_exit=wanted.measure_after_exit,
+        actor=writer.subject,
+    )
+    response = _written(goal, 201)
+    response.headers["Location"] = f"/api/v1/workflows/{goal.version.workflow_id}/goals/{goal.version.goal_id}"
+    return response
+
+
+@router.get(
+    "/goals",
+    operation_id="listGoals",
+    summary="List a workflow's goals",
+    response_model=GoalList,
+    responses={200: headers("Link"), **problems(401, 403, 404, 422, 503)},
+)
+async def list_goals(
+    workflow_id: Id,
+    request: Request,
+    reader: Reader,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=300, description="next_cursor of the page before")] = None,
+) -> Response:
+    """In the order of creation; a cursor goes on where a page ended, whatever was created or deleted meanwhile."""
+    after = None if cursor is None else _decode_cursor(cursor)
+    page = await _book(request, reader).page(
+        path_uuid(workflow_id), limit=limit, offset=0 if after else offset, after=after
+    )
+    next_cursor = _encode_cursor(page.goals[-1]) if page.has_more else None
+    document = {
+        "goals": [goal.document() for goal in page.goals],
+        "total": page.total,
+        "offset": 0 if after else offset,
+        "limit": limit,
+        "next_cursor": next_cursor,
+    }
+    response = json_response(document)
+    if next_cursor is not None:
+        following = request.url.remove_query_params("offset").include_query_params(cursor=next_cursor, limit=limit)
+        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    return response
+
+
+@router.get(
+    "/goals/{goal_id}",
+    operation_id="getGoal",
+    summary="Show a goal",
+    response_model=GoalDocument,
+    responses={200: headers("ETag"), 304: {"description": "Not modified"}, **problems(401, 403, 404, 422, 503)},
+)
+async def get_goal(
+    workflow_id: Id,
+    goal_id: Id,
+    request: Request,
+    reader: Reader,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The newest version, which may not be in force yet."""
+    goal = await _book(request, reader).get(path_uuid(workflow_id), path_uuid(goal_id))
+    etag = _etag(goal)
+    if if_none_match is not None and _names(if_none_match, etag):
+        return Response(status_code=304, headers={"ETag": etag})
+    response = json_response(goal.document())
+    response.headers["ETag"] = etag
+    return response
+
+
+@router.patch(
+    "/goals/{goal_id}",
+    operation_id="changeGoal",
+    summary="Change a goal",
+    openapi_extra=body(GOAL_PATCH),
+    response_model=GoalDocument,
+    responses={200: _WRITTEN, **problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 428, 503)},
+)
+async def change_goal(
+    workflow_id: Id, goal_id: Id, request: Request, writer: Writer, if_match: IfMatch = None
+) -> Response:
+    """A new version; the same one when nothing changes. `criteria` replaces, `window: null` removes."""
+    if if_match is None:
+        raise ApiError(428, "Send If-Match with the ETag that you last read")
+    document = await read_object(request)
+    book = _book(request, writer)
+    current = await book.get(path_uuid(workflow_id), path_uuid(goal_id))
+    goal = await book.change(
+        path_uuid(workflow_id),
+        path_uuid(goal_id),
+        parse_changes(document, current.version.goal_type),
+        expected_version=_expected(if_match, current),
+        actor=writer.subject,
+    )
+    return _written(goal, 200)
+
+
+@router.delete(
+    "/goals/{goal_id}",
+    status_code=204,
+    operation_id="deleteGoal",
+    summary="Delete a goal",
+    response_class=Response,
+    responses={204: headers("Effective-From"), **problems(401, 403, 404, 412, 422, 503)},
+)
+async def delete_goal(
+    workflow_id: Id, goal_id: Id, request: Request, writer: Writer, if_match: IfMatch = None
+) -> Response:
+    """Achievements and history stay; the goal's place and its criteria are free again."""
+    book = _book(request, writer)
+    expected = None
+    if if_match is not None:
+        expected = _expected(if_match, await book.get(path_uuid(workflow_id), path_uuid(goal_id)))
+    goal = await book.delete(
+        path_uuid(workflow_id), path_uuid(goal_id), expected_version=expected, actor=writer.subject
+    )
+    return Response(status_code=204, headers={"Effective-From": _rfc3339(goal.version.effective_from)})
+
+
+def _book(request: Request, principal: Principal) -> GoalBook:
+    settings = request.app.state.settings
+    return GoalBook(
+        request.app.state.database,
+        account_id=principal.account_id,
+        activation_delay=timedelta(seconds=settings.activation_delay_seconds),
+        max_goals_per_workflow=settings.max_goals_per_workflow,
+    )
+
+
+def _written(goal: Goal, status: int) -> Response:
+    response = json_response(goal.document(), status)
+    response.headers["ETag"] = _etag(goal)
+    response.headers["Effective-From"] = _rfc3339(goal.version.effective_from)
+    return response
+
+
+def _etag(goal: Goal) -> str:
+    return f'"{goal.version.version}"'
+
+
+def _names(header: str, etag: str) -> bool:
+    """Whether an If-Match or If-None-Match header names an ETag."""
+    return header.strip() == "*" or etag in (part.strip().removeprefix("W/") for part in header.split(","))
+
+
+def _expected(if_match: str, current: Goal) -> int | None:
+    """The version that a header asks for: the current one if it names it, else one that is stale."""
+    if if_match.strip() == "*":
+        return None
+    return current.version.version if _names(if_match, _etag(current)) else 0
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _encode_cursor(goal: Goal) -> str:
+    position = [_rfc3339(goal.version.created_at), goal.version.goal_id]
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+
+def _decode_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        created_at, goal_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        moment = parse_time(created_at)
+        if moment is not None and is_uuid(goal_id):
+            return moment, goal_id
+    except (ValueError, TypeError, binascii.Error):
+        pass
+    raise ApiError(422, "cursor is none that this API gave out")

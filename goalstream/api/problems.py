@@ -1,0 +1,140 @@
+"""How errors are told: problem+json (RFC 9457), with a stable `error`, and a JSON pointer for everything that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from goalstream.errors import (
+    CriteriaEmpty,
+    DatabaseUnavailable,
+    DuplicateGoal,
+    GoalLimitExceeded,
+    GoalNotFound,
+    InvalidGoal,
+    Problem,
+    StaleVersion,
+)
+
+log = structlog.get_logger()
+
+RETRY_AFTER_SECONDS = "2"
+
+_ERRORS_BY_STATUS = {
+    400: "invalid_configuration",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    412: "precondition_failed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "validation_error",
+    428: "precondition_required",
+    429: "rate_limited",
+    503: "unavailable",
+}
+
+
+class ApiError(Exception):
+    """A request that is answered with a problem."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        error: str | None = None,
+        problems: Sequence[Problem] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error = error or _ERRORS_BY_STATUS[status]
+        self.problems = problems or [Problem("", message)]
+        self.headers = headers or {}
+
+
+def problem_response(error: ApiError) -> JSONResponse:
+    """The answer that tells an error."""
+    message = error.problems[0].message
+    body = {
+        "type": f"urn:goalstream:problem:{error.error}",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": str(error),
+        "error": error.error,
+        "message": message,
+        "errors": [{"pointer": problem.pointer, "message": problem.message} for problem in error.problems],
+    }
+    return JSONResponse(body, error.status, headers=error.headers, media_type="application/problem+json")
+
+
+def translate(error: Exception) -> ApiError:
+    """The problem that stands for an exception of the rooms below."""
+    match error:
+        case ApiError():
+            return error
+        case CriteriaEmpty():
+            return ApiError(400, str(error), error="criteria_empty", problems=error.problems)
+        case GoalLimitExceeded():
+            return ApiError(400, str(error), error="goal_limit_exceeded", problems=error.problems)
+        case DuplicateGoal():
+            return ApiError(409, str(error), error="duplicate_goal", problems=error.problems)
+        case InvalidGoal():
+            return ApiError(422, str(error), problems=error.problems)
+        case GoalNotFound():
+            return ApiError(404, str(error))
+        case StaleVersion():
+            return ApiError(412, str(error), headers={"ETag": f'"{error.current_version}"'})
+        case DatabaseUnavailable():
+            log.warning("request_refused", error=str(error))
+            message = "The database is away; try again in a moment"
+            return ApiError(503, message, headers={"Retry-After": RETRY_AFTER_SECONDS})
+        case RequestValidationError():
+            problems = [Problem(_pointer(found["loc"]), found["msg"]) for found in error.errors()]
+            return ApiError(422, problems[0].message, problems=problems)
+        case _:
+            raise error
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Makes an application tell every error as a problem."""
+
+    async def tell(_: Request, error: Exception) -> JSONResponse:
+        return problem_response(translate(error))
+
+    async def tell_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed(app, request))
+        if error.status_code not in _ERRORS_BY_STATUS:
+            return problem_response(ApiError(404, "Not found"))
+        return problem_response(ApiError(error.status_code, str(error.detail), headers=headers))
+
+    for kind in (ApiError, InvalidGoal, GoalNotFound, StaleVersion, DatabaseUnavailable, RequestValidationError):
+        app.add_exception_handler(kind, tell)
+    app.add_exception_handler(HTTPException, tell_http)
+
+
+def _allowed(app: FastAPI, request: Request) -> list[str]:
+    """Every method that a path answers to; Starlette's own header names only the first route's."""
+    methods: set[str] = set()
+    for route in app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    return sorted(methods)
+
+
+def _pointer(location: Sequence[Any]) -> str:
+    """Where a parameter stands: `/query/limit`."""
+    return "/" + "/".join(str(part) for part in location)

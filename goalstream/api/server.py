@@ -1,0 +1,57 @@
+"""Running the API: waits for its database instead of dying, and stops gracefully."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from goalstream.api.app import create_app
+from goalstream.config import Settings
+from goalstream.errors import OperatorError, Unavailable
+from goalstream.observability.health import Health
+from goalstream.observability.probes import serve_app
+from goalstream.storage.migrate import require_current
+from goalstream.storage.pool import Database
+
+log = structlog.get_logger()
+
+CHECK_SECONDS = 1.0
+
+
+async def serve(settings: Settings, *, on_listening: Callable[[int], None] | None = None) -> None:
+    """Serves until cancelled; open requests are finished first. `on_listening` hears of the port.
+
+    While the database is away or not migrated it answers 503 and says why on /readyz. Raises SettingsError, or
+    OperatorError when the port is taken.
+    """
+    database = Database(settings.database_url.get_secret_value(), size=settings.database_pool_size)
+    health = Health()
+    health.report("database", "starting")
+    app = create_app(settings, database, reasons=lambda: health.reasons)
+    watching = asyncio.create_task(_watch(settings.database_url.get_secret_value(), health))
+    try:
+        await serve_app(app, host=settings.http_host, port=settings.http_port, on_listening=on_listening)
+    except OSError as error:
+        raise OperatorError(f"{error}; set GOALSTREAM_HTTP_PORT") from None
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await database.close()
+
+
+async def _watch(url: str, health: Health) -> None:
+    """Keeps the readiness true, once a second; says in the log when it changes."""
+    while True:
+        reason = None
+        try:
+            await require_current(url)
+        except (Unavailable, OperatorError) as error:
+            reason = str(error)
+        if reason != health.reasons.get("database"):
+            log.info("ready") if reason is None else log.warning("not_ready", reason=reason)
+        health.report("database", reason)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.sleep(CHECK_SECONDS)
