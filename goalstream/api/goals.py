@@ -16,6 +16,7 @@ from goalstream.api.contract import GOAL_BODY, GOAL_PATCH, GoalDocument, GoalLis
 from goalstream.api.parts import Id, json_response, path_uuid
 from goalstream.api.problems import ApiError
 from goalstream.api.tokens import Principal
+from goalstream.domain.texts import is_uuid
 from goalstream.domain.times import parse_time
 from goalstream.storage.goals import Goal, GoalBook
 
