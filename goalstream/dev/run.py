@@ -35,7 +35,9 @@ from goalstream.errors import OperatorError
 from goalstream.observability.logs import configure_logs
 from goalstream.streams.topics import ALL_TOPICS
 
-PARTITIONS = 4
+PARTITIONS = 2
+"""Of each topic. The embedded Kafka keeps up to 5 MiB of every partition in memory."""
+
 STOP_SECONDS = 2.0
 """For each part; what it does not finish by then is cut, since nothing here is to last."""
 
@@ -179,26 +181,28 @@ class Demo:
             await part.start()
         worker = Worker(settings)
         stack.push_async_callback(_stop, worker.stop)
-        tasks = [self._spawn(work, stack) for work in (worker.failed(), serve(settings), self._follow(feed, crm))]
+        listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        serving = serve(settings, on_listening=listening.set_result)
+        tasks = [self._spawn(work, stack) for work in (worker.failed(), serving, self._follow(feed, crm))]
         await worker.start()
         story = Story(self._world, seed=self._options.seed, start=datetime.now(UTC), rate=self._options.rate)
         if self._options.simulate:
             tasks.append(self._spawn(crm.play(story), stack))
         else:
             await crm.play(story.beginning())
-        await _unless_one_fails(tasks, self._show_start(settings, worker))
+        await _unless_one_fails(tasks, self._show_start(settings, worker, listening))
         await _unless_one_fails(tasks, self._report_health(worker))
 
-    async def _show_start(self, settings: Settings, worker: Any) -> None:
+    async def _show_start(self, settings: Settings, worker: Any, listening: asyncio.Future[int]) -> None:
         since = self._age
         await worker.wait_until_ready()
         self._tick("Worker", f"{worker.partitions} partitions", since=since)
-        await _answers(settings.http_host, settings.http_port)
+        port = await asyncio.shield(listening)
         if self._options.simulate:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._first_goal.wait(), FIRST_GOAL_SECONDS)
                 self._tick("First goal", "achieved", since=0, hint="from start")
-        self._addresses = addresses_of(settings, self._world)
+        self._addresses = addresses_of(settings, port, self._world)
         self._screen.block("", guide.where(self._addresses))
         self._screen.block("Try it in another terminal", guide.try_now(self._world, self._addresses))
         self._screen.blank()
@@ -252,7 +256,7 @@ def make_settings(options: DevOptions, *, kafka: str, database_url: str) -> Sett
         "topic_partitions": PARTITIONS,
         "database_url": database_url,
         "http_host": options.http_host,
-        "http_port": options.http_port or _free_port(),
+        "http_port": options.http_port,
         "metrics_port": 0,
         "jwt_secret": secrets.token_urlsafe(48),
         "activation_delay_seconds": 0,
@@ -262,7 +266,7 @@ def make_settings(options: DevOptions, *, kafka: str, database_url: str) -> Sett
     return Settings(_env_file=None, **(defaults | ours))
 
 
-def addresses_of(settings: Settings, world: World) -> guide.Addresses:
+def addresses_of(settings: Settings, http_port: int, world: World) -> guide.Addresses:
     """Where this run is, with a token for an hour."""
     from goalstream.api.tokens import issue_token
 
@@ -277,7 +281,7 @@ def addresses_of(settings: Settings, world: World) -> guide.Addresses:
     )
     host = f"[{settings.http_host}]" if ":" in settings.http_host else settings.http_host
     return guide.Addresses(
-        http=f"http://{host}:{settings.http_port}",
+        http=f"http://{host}:{http_port}",
         kafka=settings.kafka_bootstrap_servers,
         database_url=settings.database_url.get_secret_value(),
         token=token,
@@ -295,16 +299,6 @@ async def _unless_one_fails(tasks: list[asyncio.Task[None]], work: Coroutine[Any
                 raise OperatorError("a part of `goalstream dev` ended by itself: start it again")
     finally:
         await _cancel(mine)
-
-
-async def _answers(host: str, port: int) -> None:
-    """Waits until somebody listens."""
-    while True:
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(host, port)
-            writer.close()
-            return
-        await asyncio.sleep(0.02)
 
 
 async def _close_postgres(postgres: EmbeddedPostgres, starting: asyncio.Task[None]) -> None:
@@ -330,13 +324,6 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 def _import_what_takes_long() -> None:
     import goalstream.api.server
     import goalstream.worker  # noqa: F401
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _clock() -> str:

@@ -128,7 +128,7 @@ class Dev:
 
 
 def test_the_first_goal_is_achieved_within_seconds_and_ctrl_c_leaves_nothing(folder: Path) -> None:
-    with Dev(folder, "--seed", "11") as dev:
+    with Dev(folder, "--seed", "11", "--rate", "100") as dev:
         dev.wait_for(r"✓ Kafka +in-process, \d+ topics +127\.0\.0\.1:\d+")
         dev.wait_for(r"✓ PostgreSQL +\d+\.\d+, throw-away +127\.0\.0\.1:\d+")
         dev.wait_for(r"✓ Schema +\d+ migrations, 5 demo goals \(one per type\)")
