@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from goalstream.dev.narrator import Kind, Line
-from goalstream.dev.run import DevOptions, make_settings, require_loopback
+from goalstream.dev.options import DevOptions, make_settings, require_loopback
 from goalstream.dev.screen import Allowance, Screen, ScreenClosed
 from goalstream.errors import OperatorError
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from goalstream.dev.run import require_free
+from goalstream.dev.options import require_free
 from goalstream.errors import OperatorError
 
 
