@@ -1,0 +1,157 @@
+"""Services and what hangs on them: started when a test first asks, once per run; every test has a database of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+import pytest_socket
+
+from goalstream.config import Settings
+from goalstream.storage.migrate import migrate
+from goalstream.storage.pool import Database
+from goalstream.streams.topics import ALL_TOPICS, create_topics
+from tests.services.tiers import RunningKafka, Tier, describe_tiers, kafka_tier, running_kafka, running_postgres
+
+UNIT = Path(__file__).parent / "unit"
+JWT_SECRET = "a secret for tests, of enough bytes"
+
+
+def pytest_report_header() -> str:
+    return describe_tiers()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if kafka_tier() is Tier.EMBEDDED:
+        skip = pytest.mark.skip(reason="needs a real Kafka: Docker, or Java 17 and Maven, or GOALSTREAM_TEST_KAFKA")
+        for item in items:
+            if item.get_closest_marker("real_kafka"):
+                item.add_marker(skip)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Unit tests have no network; event loops need their own socket pair."""
+    if item.path.is_relative_to(UNIT):
+        pytest_socket.disable_socket(allow_unix_socket=True)
+
+
+def pytest_runtest_teardown() -> None:
+    pytest_socket.enable_socket()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the developer's environment nor a .env file reaches a test."""
+    for name in list(os.environ):
+        if name.upper().startswith("GOALSTREAM_") and not name.startswith("GOALSTREAM_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL whose role is no superuser, so that row-level security binds it."""
+    with running_postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(postgres_url: str) -> str:
+    """The name of a migrated database, cloned for every test."""
+    import asyncio
+
+    name = f"template_{secrets.token_hex(4)}"
+
+    async def make() -> None:
+        await _execute(postgres_url, f"create database {name}")
+        await migrate(_named(postgres_url, name))
+
+    asyncio.run(make())
+    return name
+
+
+@pytest.fixture
+async def database_url(postgres_url: str, template: str) -> AsyncIterator[str]:
+    """A migrated database that no other test sees."""
+    name = f"test_{secrets.token_hex(6)}"
+    await _execute(postgres_url, f"create database {name} template {template}")
+    yield _named(postgres_url, name)
+    await _execute(postgres_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def empty_database_url(postgres_url: str) -> AsyncIterator[str]:
+    """A database without a single table."""
+    name = f"empty_{secrets.token_hex(6)}"
+    await _execute(postgres_url, f"create database {name}")
+    yield _named(postgres_url, name)
+    await _execute(postgres_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A worker's connections: they see all accounts."""
+    found = Database(database_url, size=10, sees_all_accounts=True)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def api_database(database_url: str) -> AsyncIterator[Database]:
+    """The API's connections: they see the account of the transaction."""
+    found = Database(database_url, size=10)
+    yield found
+    await found.close()
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[RunningKafka]:
+    with running_kafka() as found:
+        yield found
+
+
+@pytest.fixture
+async def topic_prefix(kafka: RunningKafka) -> str:
+    """All topics, under a prefix that no other test knows."""
+    prefix = f"t{secrets.token_hex(4)}."
+    if kafka.embedded is not None:
+        for name in ALL_TOPICS:
+            kafka.embedded.create_topic(prefix + name, 4)
+    else:
+        await create_topics(kafka.bootstrap_servers, prefix=prefix, partitions=4, replication_factor=1)
+    return prefix
+
+
+@pytest.fixture
+def settings(kafka: RunningKafka, database_url: str, topic_prefix: str) -> Settings:
+    """Settings for a worker and an API of this test alone."""
+    return Settings.model_validate(
+        {
+            "kafka_bootstrap_servers": kafka.bootstrap_servers,
+            "kafka_topic_prefix": topic_prefix,
+            "kafka_group_id": f"{topic_prefix}group",
+            "database_url": database_url,
+            "activation_delay_seconds": 0,
+            "jwt_secret": JWT_SECRET,
+            "metrics_port": 0,
+            "http_port": 0,
+        }
+    )
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+def _named(url: str, database: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, f"/{database}", parts.query, ""))

@@ -1,0 +1,159 @@
+"""Facts and goals in a real database, with defaults for what a test is not about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Fact, GoalLogic, Match, WorkflowStatus
+from goalstream.domain.goals import Criteria, GoalVersion, TagCriteria
+from goalstream.domain.messages import EncodedMessage
+from goalstream.storage.goals import GoalBook
+from goalstream.storage.ledger import Ledger, Settled
+from goalstream.storage.pool import Database
+
+LATENESS = timedelta(hours=72)
+
+
+def new_id() -> str:
+    """A UUID that no other test knows."""
+    return str(uuid4())
+
+
+@dataclass
+class World:
+    """One account with a workflow, its goals, and a contact that is enrolled in it."""
+
+    database: Database
+    account_id: str = field(default_factory=new_id)
+    workflow_id: str = field(default_factory=new_id)
+    contact_id: str = field(default_factory=new_id)
+    enrollment_id: str = field(default_factory=new_id)
+    now: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(seconds=1))
+    goals: list[GoalVersion] = field(default_factory=list)
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.database, allowed_lateness=LATENESS)
+
+    @property
+    def book(self) -> GoalBook:
+        return GoalBook(
+            self.database, account_id=self.account_id, activation_delay=timedelta(0), max_goals_per_workflow=3
+        )
+
+    async def add_goal(self, criteria: Criteria | None = None, **changes: Any) -> GoalVersion:
+        """A goal that has been in force for ten days."""
+        values: dict[str, Any] = {"window": None, "measure_after_exit": timedelta(0)} | changes
+        name = f"tag-{len(self.goals)}"
+        goal = await self.book.create(
+            self.workflow_id,
+            goal_type=_type_of(criteria),
+            criteria=criteria or TagCriteria(tag_name=name),
+            actor="test",
+            **values,
+        )
+        async with self.database.transaction() as connection:
+            await connection.execute(
+                """update goal_versions set effective_from = effective_from - interval '10 days',
+                          goal_created_at = goal_created_at - interval '10 days' where goal_id = $1""",
+                goal.version.goal_id,
+            )
+        self.goals.append(goal.version)
+        return goal.version
+
+    def start(self, **changes: Any) -> EnrollmentStart:
+        """The enrollment began two days ago."""
+        values: dict[str, Any] = {
+            "account_id": self.account_id,
+            "enrollment_id": self.enrollment_id,
+            "workflow_id": self.workflow_id,
+            "contact_id": self.contact_id,
+            "entered_at": self.now - timedelta(days=2),
+            "trigger_event_id": None,
+            "source": "workflow.enrollment.started",
+            "event_id": "start-1",
+            "record_at": self.now,
+        }
+        return EnrollmentStart(**(values | changes))
+
+    def end(self, **changes: Any) -> EnrollmentEnd:
+        """The enrollment ended now."""
+        values: dict[str, Any] = {
+            "account_id": self.account_id,
+            "enrollment_id": self.enrollment_id,
+            "ended_at": self.now,
+            "reason": None,
+            "source": "workflow.enrollment.ended",
+            "event_id": "end-1",
+            "record_at": self.now,
+        }
+        return EnrollmentEnd(**(values | changes))
+
+    def match(self, goal: GoalVersion, **changes: Any) -> Match:
+        """The contact did what a goal asks for, an hour ago."""
+        values: dict[str, Any] = {
+            "account_id": self.account_id,
+            "contact_id": self.contact_id,
+            "workflow_id": self.workflow_id,
+            "goal_id": goal.goal_id,
+            "goal_version": goal.version,
+            "goal_type": goal.goal_type,
+            "source": "contact.tag.added",
+            "event_id": "event-1",
+            "event_type": "contact.tag.added",
+            "occurred_at": self.now - timedelta(hours=1),
+            "occurred_at_source": "event",
+            "clock_ahead": False,
+            "record_at": self.now,
+            "data": {"contact_id": self.contact_id},
+        }
+        return Match(**(values | changes))
+
+    def status(self, status: str = "active", goal_logic: GoalLogic | None = None, **changes: Any) -> WorkflowStatus:
+        """The workflow's status since three days ago."""
+        values: dict[str, Any] = {
+            "account_id": self.account_id,
+            "workflow_id": self.workflow_id,
+            "name": "Spring promo",
+            "status": status,
+            "goal_logic": goal_logic,
+            "occurred_at": self.now - timedelta(days=3),
+            "source": "workflow.status.changed",
+            "event_id": "status-1",
+            "record_at": self.now,
+        }
+        return WorkflowStatus(**(values | changes))
+
+    async def tell(self, *facts: Fact) -> Settled:
+        """Stores facts and settles them, as the worker does."""
+        await self.ledger.store(facts)
+        return await self.ledger.settle(facts)
+
+    async def rows(self, query: str) -> list[dict[str, Any]]:
+        """What a query finds."""
+        async with self.database.transaction() as connection:
+            return [dict(row) for row in await connection.fetch(query)]
+
+    async def state(self) -> list[tuple[Any, ...]]:
+        """What is recorded, without what tells about the moment of recording."""
+        found = await self.rows(
+            """select enrollment_id::text, goal_id::text, goal_version, achieved_at, event_id, revoked_at is null as valid
+                 from achievements order by 1, 2"""
+        )
+        return [tuple(row.values()) for row in found if row["valid"]]
+
+
+def topics(messages: list[EncodedMessage]) -> list[str]:
+    """The topics of messages, sorted."""
+    return sorted(message.topic for message in messages)
+
+
+def _type_of(criteria: Criteria | None) -> Any:
+    from goalstream.domain.goals import CRITERIA_OF, GoalType
+
+    if criteria is None:
+        return GoalType.TAG_ADDED
+    return next(goal_type for goal_type, kind in CRITERIA_OF.items() if isinstance(criteria, kind))

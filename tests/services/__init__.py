@@ -1,0 +1,1 @@
+"""Services for tests, by tier: a URL in the environment, Docker, this machine's own programs, embedded."""
