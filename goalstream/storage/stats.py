@@ -12,6 +12,8 @@ from goalstream.storage.pool import Database
 
 Granularity = Literal["hour", "day", "week"]
 
+_MICROSECOND = Decimal("0.000001")
+
 _COHORT = """
 from enrollments
 where account_id = $1 and workflow_id = $2 and entered_at is not null
@@ -20,9 +22,9 @@ where account_id = $1 and workflow_id = $2 and entered_at is not null
 
 _TOTALS = f"""
 select count(*) as enrolled, count(satisfied_at) as satisfied, clock_timestamp() as computed_at,
-       avg(hours) as mean, min(hours) as fastest, max(hours) as slowest,
-       percentile_cont(array[0.5, 0.9]) within group (order by hours) as percentiles
-  from (select satisfied_at, extract(epoch from satisfied_at - entered_at) / 3600 as hours {_COHORT}) as cohort
+       avg(seconds) as mean, min(seconds) as fastest, max(seconds) as slowest,
+       percentile_cont(array[0.5, 0.9]) within group (order by seconds) as percentiles
+  from (select satisfied_at, extract(epoch from satisfied_at - entered_at) as seconds {_COHORT}) as cohort
 """
 
 # Every type and goal the workflow has or had; an enrollment counts once for each.
@@ -105,8 +107,12 @@ def _percent(part: int, whole: int) -> float:
     return float(_rounded(Decimal(100 * part) / whole)) if whole else 0.0
 
 
-def _hours(hours: Decimal | float | None) -> float | None:
-    return None if hours is None else float(_rounded(Decimal(str(hours))))
+def _hours(seconds: Decimal | float | None) -> float | None:
+    if seconds is None:
+        return None
+    if isinstance(seconds, float):  # a percentile: interpolated in floating point, of times in whole microseconds
+        seconds = Decimal(seconds).quantize(_MICROSECOND)
+    return float(_rounded(seconds / 3_600))
 
 
 def _rounded(number: Decimal) -> Decimal:
