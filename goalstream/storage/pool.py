@@ -46,6 +46,8 @@ class Database:
             "application_name": "goalstream",
             # An empty table makes a prepared statement keep a sequential scan for as long as the connection lives.
             "enable_seqscan": "off",
+            # Compiling a statement costs a hundred times what running it does, and a forbidden scan looks expensive.
+            "jit": "off",
             "timezone": "UTC",
         }
         if sees_all_accounts:

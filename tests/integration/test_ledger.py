@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 
+from goalstream.domain.facts import Fact
 from goalstream.errors import DatabaseUnavailable, RefusedByDatabase
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Database
@@ -48,7 +49,7 @@ async def test_what_happened_before_the_enrollment_does_not_count(world: World) 
 
 async def test_telling_everything_again_changes_nothing(world: World) -> None:
     goal = await world.add_goal()
-    facts = [world.start(), world.match(goal), world.status(), world.end()]
+    facts: list[Fact] = [world.start(), world.match(goal), world.status(), world.end()]
     await world.tell(*facts)
     before = await world.rows("select * from achievements"), await world.rows("select entry_id from audit")
     again = await world.tell(*facts, *facts)
@@ -58,7 +59,7 @@ async def test_telling_everything_again_changes_nothing(world: World) -> None:
 
 async def test_a_crash_between_store_and_settle_is_repaired_by_the_replay(world: World) -> None:
     goal = await world.add_goal()
-    facts = [world.start(), world.match(goal)]
+    facts: list[Fact] = [world.start(), world.match(goal)]
     await world.ledger.store(facts)
     assert await world.state() == []
     await world.tell(*facts)
@@ -67,7 +68,7 @@ async def test_a_crash_between_store_and_settle_is_repaired_by_the_replay(world:
 
 async def test_every_order_of_arrival_gives_the_same_state(world: World) -> None:
     first, second = await world.add_goal(), await world.add_goal()
-    facts = [
+    facts: list[Fact] = [
         world.start(),
         world.status("active", "all"),
         world.match(first, occurred_at=world.now - timedelta(hours=5)),
@@ -147,8 +148,8 @@ async def test_exactly_one_of_two_concurrent_events_is_the_last(world: World) ->
 async def test_many_writers_of_the_same_facts_in_random_order_never_deadlock(world: World) -> None:
     goal = await world.add_goal()
     people = [(new_id(), new_id()) for _ in range(30)]
-    facts = [world.start(enrollment_id=e, contact_id=c) for e, c in people]
-    facts += [world.match(goal, contact_id=c) for _, c in people]  # type: ignore[misc]
+    facts: list[Fact] = [world.start(enrollment_id=e, contact_id=c) for e, c in people]
+    facts += [world.match(goal, contact_id=c) for _, c in people]
     shuffle = random.Random(7)
 
     async def write() -> None:

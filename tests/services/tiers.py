@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,17 +113,9 @@ def postgres_binaries() -> Path | None:
 
 @cache
 def _has_docker() -> bool:
-    import docker
-    import docker.errors
-
-    try:
-        client = docker.from_env(timeout=3)
-        try:
-            return bool(client.ping())
-        finally:
-            client.close()
-    except docker.errors.DockerException:
+    if shutil.which("docker") is None:
         return False
+    return subprocess.run(["docker", "info"], capture_output=True, timeout=10).returncode == 0
 
 
 @cache
