@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from goalstream.api.auth import Reader, Writer
 from goalstream.api.bodies import parse_changes, parse_new_goal, read_object
 from goalstream.api.contract import GOAL_BODY, GOAL_PATCH, GoalDocument, GoalList, body, headers, problems
-from goalstream.api.parts import Id, json_response, path_uuid
+from goalstream.api.parts import Id, invalid_query, json_response, path_uuid
 from goalstream.api.problems import ApiError
 from goalstream.api.tokens import Principal
 from goalstream.domain.texts import is_uuid
@@ -40,9 +40,10 @@ _WRITTEN = headers("ETag", "Effective-From")
 )
 async def create_goal(workflow_id: Id, request: Request, writer: Writer) -> Response:
     """A new goal; `effective_from` says from when it holds."""
+    workflow_id = path_uuid(workflow_id)
     wanted = parse_new_goal(await read_object(request))
     goal = await _book(request, writer).create(
-        path_uuid(workflow_id),
+        workflow_id,
         goal_type=wanted.goal_type,
         criteria=wanted.criteria,
         window=wanted.window,
@@ -125,14 +126,15 @@ async def change_goal(
     workflow_id: Id, goal_id: Id, request: Request, writer: Writer, if_match: IfMatch = None
 ) -> Response:
     """A new version; the same one when nothing changes. `criteria` replaces, `window: null` removes."""
+    workflow_id, goal_id = path_uuid(workflow_id), path_uuid(goal_id)
     if if_match is None:
         raise ApiError(428, "Send If-Match with the ETag that you last read")
     document = await read_object(request)
     book = _book(request, writer)
-    current = await book.get(path_uuid(workflow_id), path_uuid(goal_id))
+    current = await book.get(workflow_id, goal_id)
     goal = await book.change(
-        path_uuid(workflow_id),
-        path_uuid(goal_id),
+        workflow_id,
+        goal_id,
         parse_changes(document, current.version.goal_type),
         expected_version=_expected(if_match, current),
         actor=writer.subject,
@@ -152,13 +154,12 @@ async def delete_goal(
     workflow_id: Id, goal_id: Id, request: Request, writer: Writer, if_match: IfMatch = None
 ) -> Response:
     """Achievements and history stay; the goal's place and its criteria are free again."""
+    workflow_id, goal_id = path_uuid(workflow_id), path_uuid(goal_id)
     book = _book(request, writer)
     expected = None
     if if_match is not None:
-        expected = _expected(if_match, await book.get(path_uuid(workflow_id), path_uuid(goal_id)))
-    goal = await book.delete(
-        path_uuid(workflow_id), path_uuid(goal_id), expected_version=expected, actor=writer.subject
-    )
+        expected = _expected(if_match, await book.get(workflow_id, goal_id))
+    goal = await book.delete(workflow_id, goal_id, expected_version=expected, actor=writer.subject)
     return Response(status_code=204, headers={"Effective-From": _rfc3339(goal.version.effective_from)})
 
 
@@ -212,4 +213,4 @@ def _decode_cursor(cursor: str) -> tuple[datetime, str]:
             return moment, goal_id
     except (ValueError, TypeError, binascii.Error):
         pass
-    raise ApiError(422, "cursor is none that this API gave out")
+    raise invalid_query("cursor", "is none that this API gave out")

@@ -1,4 +1,4 @@
-"""What several routes share: ids in paths, and answers whose amounts and times are written as everywhere else."""
+"""What routes share: ids in paths, problems with queries, and answers that write amounts and times as everywhere else."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from fastapi import Path, Response
 
 from goalstream.api.problems import ApiError
 from goalstream.domain.texts import is_uuid
+from goalstream.errors import Problem
 from goalstream.storage.codecs import encode_json
 
 Id = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
@@ -18,6 +19,11 @@ def path_uuid(text: str) -> str:
     if not is_uuid(text):
         raise ApiError(404, "An id in the path is no UUID")
     return text.lower()
+
+
+def invalid_query(name: str, message: str) -> ApiError:
+    """The problem with a parameter of the query."""
+    return ApiError(422, f"{name} {message}", problems=[Problem(f"/query/{name}", f"{name} {message}")])
 
 
 def json_response(document: object, status: int = 200) -> Response:

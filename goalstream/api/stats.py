@@ -11,15 +11,14 @@ from fastapi import APIRouter, Query, Request, Response
 
 from goalstream.api.auth import Reader
 from goalstream.api.contract import Statistics, problems
-from goalstream.api.parts import Id, json_response, path_uuid
-from goalstream.api.problems import ApiError
+from goalstream.api.parts import Id, invalid_query, json_response, path_uuid
 from goalstream.domain.times import parse_time
-from goalstream.errors import Problem
 from goalstream.storage.stats import Cohort, statistics
 
 router = APIRouter(prefix="/api/v1/workflows/{workflow_id}", tags=["statistics"])
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
+_TIME = len("2026-01-01T")
 _MOMENT = Query(max_length=64, description="RFC 3339, or a date in `tz`")
 
 
@@ -56,7 +55,7 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise _invalid("tz", "must be an IANA time zone, such as Europe/Berlin") from None
+        raise invalid_query("tz", "must be an IANA time zone, such as Europe/Berlin") from None
 
 
 def _moment(name: str, text: str | None, zone: ZoneInfo) -> datetime | None:
@@ -67,12 +66,9 @@ def _moment(name: str, text: str | None, zone: ZoneInfo) -> datetime | None:
         if _DATE(text):
             return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _invalid(name, "is no date of the calendar") from None
-    moment = parse_time(text.replace(" ", "+"))  # an unescaped + of a query arrives as a blank
+        raise invalid_query(name, "is no date of the calendar") from None
+    date, rest = text[:_TIME], text[_TIME:]
+    moment = parse_time(date + rest.replace(" ", "+"))  # an unescaped + of a query arrives as a blank
     if moment is None:
-        raise _invalid(name, "must be RFC 3339, or a date")
+        raise invalid_query(name, "must be RFC 3339, or a date")
     return moment
-
-
-def _invalid(name: str, message: str) -> ApiError:
-    return ApiError(422, f"{name} {message}", problems=[Problem(f"/query/{name}", f"{name} {message}")])
