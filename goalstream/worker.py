@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -75,8 +75,10 @@ class Worker:
         )
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._app = build_app(settings, processor, self._fail)
+        self._has_begun = False
         self._consumes = False
-        self._tasks: list[asyncio.Task[Any]] = []
+        self._bringing_up: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Starts, and returns at once; services that are away are waited for."""
@@ -84,7 +86,7 @@ class Worker:
         if self._settings.metrics_port:
             port = self._settings.metrics_port
             self._spawn(self._serve_probes(port))
-        self._spawn(self._bring_up())
+        self._bringing_up = self._spawn(self._bring_up())
 
     async def wait_until_ready(self) -> None:
         """Waits until the worker consumes its partitions. Raises what failed() raises."""
@@ -99,11 +101,16 @@ class Worker:
 
     async def stop(self) -> None:
         """Stops within 15 seconds; what was committed in PostgreSQL is acknowledged and published."""
-        with contextlib.suppress(TimeoutError):
+        if self._bringing_up is not None:
+            self._bringing_up.cancel()
+            await asyncio.gather(self._bringing_up, return_exceptions=True)
+        try:
             async with asyncio.timeout(STOP_SECONDS):
-                if self._consumes:
+                if self._has_begun:
                     await self._app.stop()
                 await self._publisher.drain()
+        except TimeoutError:
+            log.warning("stopped_in_haste", seconds=STOP_SECONDS)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -140,6 +147,7 @@ class Worker:
         self._spawn(self._publisher.sweep_for_ever())
         self._spawn(self._keep_goals_fresh())
         self._app.finalize()
+        self._has_begun = True
         await self._app.start()
         self._consumes = True
         self._health.report("worker", None)
@@ -156,10 +164,11 @@ class Worker:
                 await self._goals.keep_fresh()
             await self._retry("goals", self._goals.refresh)
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         task.add_done_callback(self._check)
         self._tasks.append(task)
+        return task
 
     def _check(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -8,8 +8,16 @@ from typing import Literal
 
 import structlog
 
-NOISY_LOGGERS = ("aiokafka", "faust", "mode", "asyncio", "uvicorn", "goalstream.streams.transport")
-"""Libraries that tell at INFO what only their authors want to know; the last is where Faust's consumer logs for us."""
+NOISY_LOGGERS = (
+    "aiokafka",
+    "faust",
+    "mode",
+    "asyncio",
+    "uvicorn",
+    "goalstream.streams.app",
+    "goalstream.streams.transport",
+)
+"""Libraries that tell at INFO what only their authors want to know; the last two are where Faust logs under our names."""
 
 
 def configure_logs(log_format: Literal["json", "console"], level: str) -> None:
