@@ -58,7 +58,10 @@ class Cohort:
 async def statistics(
     database: Database, account_id: str, cohort: Cohort, *, granularity: Granularity | None, tz: str
 ) -> dict[str, Any]:
-    """The statistics document: percent and hours with one decimal, half up. Raises DatabaseUnavailable."""
+    """The statistics document: percent and hours with one decimal, half up.
+
+    Raises DatabaseUnavailable, or RefusedByDatabase for a time zone that PostgreSQL does not know.
+    """
     values = account_id, cohort.workflow_id, cohort.start, cohort.end
     async with database.transaction(account_id) as connection:
         totals = await connection.fetchrow(_TOTALS, *values)
