@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
-_RFC3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:(?P<seconds>\d\d)(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)?", re.ASCII
-).fullmatch
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)?", re.ASCII).fullmatch
 
 _SECONDS = slice(17, 19)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_time(text: str) -> datetime | None:
     """The moment, finer than microseconds truncated, without an offset UTC; None when it is not RFC 3339."""
-    found = _RFC3339(text)
-    if found is None:
+    if _RFC3339(text) is None:
         return None
-    is_leap_second = found["seconds"] == "60"
+    is_leap_second = text[_SECONDS] == "60"
     if is_leap_second:
         text = f"{text[: _SECONDS.start]}59{text[_SECONDS.stop :]}"
     try:
-        moment = datetime.fromisoformat(text.upper())
-        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = datetime.fromisoformat(text if text[-1] != "z" else text.upper())
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        elif moment.tzinfo is not UTC:
+            moment = moment.astimezone(UTC)
         return moment + timedelta(seconds=1) if is_leap_second else moment
     except (ValueError, OverflowError):
         return None
 
 
+@lru_cache(maxsize=4096)
 def from_milliseconds(milliseconds: int) -> datetime | None:
     """The moment of a Kafka record's timestamp; None when it has none, or one that no calendar knows."""
     if milliseconds < 0:
@@ -36,6 +39,3 @@ def from_milliseconds(milliseconds: int) -> datetime | None:
         return _EPOCH + timedelta(milliseconds=milliseconds)
     except OverflowError:
         return None
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -48,8 +49,6 @@ class _Frame(NamedTuple):
     occurred_at: datetime
     occurred_at_source: OccurredAtSource
     record_at: datetime
-    fields: Fields
-    traceparent: str | None
 
 
 def decode(topic: str, record: Record) -> Decoded:
@@ -63,12 +62,27 @@ def decode(topic: str, record: Record) -> Decoded:
     occurrence_of = _OCCURRENCES.get(topic)
     if fields.get("contact_id") is None and (occurrence_of is not None or topic == ENROLLMENT_STARTED):
         raise InvalidRecord("no_contact", "contact_id is missing")
-    if occurrence_of is not None:
-        return _event(topic, _frame(topic, envelope, fields, record.timestamp), occurrence_of)
-    return _FACTS[topic](topic, envelope, fields, record.timestamp)
+    if occurrence_of is None:
+        return _FACTS[topic](topic, envelope, fields, record.timestamp)
+    frame = _frame(topic, envelope, record.timestamp)
+    contact_id = _uuid(fields["contact_id"], "contact_id")
+    account_id, source, event_id, occurred_at, occurred_at_source, record_at = frame
+    return Event(
+        account_id,
+        source,
+        event_id,
+        topic,
+        contact_id,
+        occurred_at,
+        occurred_at_source,
+        record_at,
+        occurrence_of(fields),
+        fields,
+        envelope.traceparent,
+    )
 
 
-def _frame(topic: str, envelope: Envelope, fields: Fields, timestamp: int) -> _Frame:
+def _frame(topic: str, envelope: Envelope, timestamp: int) -> _Frame:
     """Times first, then everything else: that is the order of the reasons."""
     record_at = from_milliseconds(timestamp)
     if record_at is None:
@@ -77,38 +91,22 @@ def _frame(topic: str, envelope: Envelope, fields: Fields, timestamp: int) -> _F
     occurred_at_source: OccurredAtSource = "event"
     if occurred_at is None or occurred_at > record_at:
         occurred_at, occurred_at_source = record_at, "record"
-    account_id = _uuid(envelope.account_id, "the account")
+    account_id = _account(envelope.account_id) if isinstance(envelope.account_id, str) else None
+    if account_id is None:
+        raise InvalidRecord("wrong_type", "the account is no UUID")
     event_id = _text(envelope.event_id, "the event id")
     if event_id is None:
         event_id = sha256(_canonical.encode([topic, account_id, envelope.time, envelope.data])).hexdigest()
     elif not event_id:
         raise InvalidRecord("wrong_type", "the event id is empty")
-    return _Frame(
-        account_id=account_id,
-        source=_text(envelope.source, "the source") or topic,
-        event_id=event_id,
-        occurred_at=occurred_at,
-        occurred_at_source=occurred_at_source,
-        record_at=record_at,
-        fields=fields,
-        traceparent=envelope.traceparent,
-    )
+    source = _text(envelope.source, "the source") or topic
+    return _Frame(account_id, source, event_id, occurred_at, occurred_at_source, record_at)
 
 
-def _event(topic: str, frame: _Frame, occurrence_of: Callable[[Fields], Occurrence]) -> Event:
-    return Event(
-        account_id=frame.account_id,
-        source=frame.source,
-        event_id=frame.event_id,
-        event_type=topic,
-        contact_id=_uuid(frame.fields["contact_id"], "contact_id"),
-        occurred_at=frame.occurred_at,
-        occurred_at_source=frame.occurred_at_source,
-        record_at=frame.record_at,
-        occurrence=occurrence_of(frame.fields),
-        data=frame.fields,
-        traceparent=frame.traceparent,
-    )
+@lru_cache(maxsize=65_536)
+def _account(text: str) -> str | None:
+    """An account's id in lower case; remembered, since accounts are few and records are many."""
+    return text.lower() if is_uuid(text) else None
 
 
 def _tag(fields: Fields) -> TagAdded:
@@ -124,15 +122,13 @@ def _payment(fields: Fields) -> Payment:
         if amount is None:
             raise InvalidRecord("wrong_type", f"amount is no amount: {told!r:.80}")
     currency = _text(fields.get("currency"), "currency")
-    products = fields.get("product_ids")
-    if products is None:
-        products = []
-    if not isinstance(products, list):
-        raise InvalidRecord("wrong_type", "product_ids is no list")
-    product_ids = [_required_text(product, "a product id") for product in products]
-    if (product_id := _text(fields.get("product_id"), "product_id")) is not None:
-        product_ids.append(product_id)
-    return Payment(amount, None if currency is None else currency.upper(), tuple(product_ids))
+    product_id = _text(fields.get("product_id"), "product_id")
+    product_ids: tuple[str, ...] = () if product_id is None else (product_id,)
+    if (products := fields.get("product_ids")) is not None:
+        if not isinstance(products, list):
+            raise InvalidRecord("wrong_type", "product_ids is no list")
+        product_ids += tuple(_required_text(product, "a product id") for product in products)
+    return Payment(amount, None if currency is None else currency.upper(), product_ids)
 
 
 def _appointment(fields: Fields) -> Appointment:
@@ -162,7 +158,7 @@ _OCCURRENCES: Mapping[str, Callable[[Fields], Occurrence]] = {
 
 def _enrollment_start(topic: str, envelope: Envelope, fields: Fields, timestamp: int) -> EnrollmentStart:
     entered_at = _time(fields.get("entered_at"), "entered_at")
-    frame = _frame(topic, envelope, fields, timestamp)
+    frame = _frame(topic, envelope, timestamp)
     return EnrollmentStart(
         account_id=frame.account_id,
         enrollment_id=_uuid(fields.get("enrollment_id"), "enrollment_id"),
@@ -178,7 +174,7 @@ def _enrollment_start(topic: str, envelope: Envelope, fields: Fields, timestamp:
 
 def _enrollment_end(topic: str, envelope: Envelope, fields: Fields, timestamp: int) -> EnrollmentEnd:
     ended_at = _time(fields.get("ended_at"), "ended_at")
-    frame = _frame(topic, envelope, fields, timestamp)
+    frame = _frame(topic, envelope, timestamp)
     return EnrollmentEnd(
         account_id=frame.account_id,
         enrollment_id=_uuid(fields.get("enrollment_id"), "enrollment_id"),
@@ -191,7 +187,7 @@ def _enrollment_end(topic: str, envelope: Envelope, fields: Fields, timestamp: i
 
 
 def _workflow_status(topic: str, envelope: Envelope, fields: Fields, timestamp: int) -> WorkflowStatus:
-    frame = _frame(topic, envelope, fields, timestamp)
+    frame = _frame(topic, envelope, timestamp)
     goal_logic = fields.get("goal_logic")
     if goal_logic not in (None, "any", "all"):
         raise InvalidRecord("wrong_type", f"goal_logic is neither any nor all: {goal_logic!r:.80}")

@@ -40,7 +40,7 @@ def open_envelope(value: bytes | None, headers: Headers) -> Envelope:
         raise InvalidRecord("not_json", "the record has no value")
     if not headers:
         document = _parse(value)
-        return _structured(document, {}) if "specversion" in document else _plain(document, {})
+        return _structured(document, {}) if "specversion" in document else _plain(document, None)
     attributes = _texts(headers)
     content_type = attributes.get("content-type", "").split(";")[0].strip().lower()
     if content_type == "application/cloudevents-batch+json":
@@ -53,14 +53,12 @@ def open_envelope(value: bytes | None, headers: Headers) -> Envelope:
         raise InvalidRecord("forbidden_character", "a header holds U+0000")
     if content_type == "application/cloudevents+json" or (not is_binary and "specversion" in document):
         return _structured(document, attributes)
-    return _binary(document, attributes) if is_binary else _plain(document, attributes)
+    return _binary(document, attributes) if is_binary else _plain(document, _trace(attributes))
 
 
-def _plain(document: dict[str, Any], headers: Mapping[str, str]) -> Envelope:
+def _plain(document: dict[str, Any], trace: str | None) -> Envelope:
     get = document.get
-    return Envelope(
-        get("event_type"), get("event_id"), None, get("account_id"), get("timestamp"), get("data"), _trace(headers)
-    )
+    return Envelope(get("event_type"), get("event_id"), None, get("account_id"), get("timestamp"), get("data"), trace)
 
 
 def _structured(document: dict[str, Any], headers: Mapping[str, str]) -> Envelope:
