@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import structlog
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -49,6 +50,10 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # noqa: BLE001 - a defect of ours: the log has the details, the person gets one line
+        structlog.get_logger().error("defect", exc_info=error)
+        err.print(f"goalstream: a defect of goalstream: {type(error).__name__}: {error}", style="red", markup=False)
+        sys.exit(1)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The OpenAPI document's parts: what goes in, what comes out, and every way in which it can fail."""
+"""The OpenAPI document's parts: what comes out, and every way in which it can fail."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from goalstream.api.schemas import SCHEMAS
 from goalstream.domain.goals import GoalType
 
 Responses = dict[int | str, dict[str, Any]]
@@ -99,38 +100,6 @@ class Statistics(BaseModel):
     series: list[SeriesPoint] | None = None
 
 
-_DURATION = {"type": ["string", "null"], "description": "ISO 8601 duration of weeks to seconds", "examples": ["P7D"]}
-_CRITERIA = {
-    "type": "object",
-    "description": "the keys of the goal type; null means absent; at least one must have an effect",
-    "examples": [{"tag_name": "Purchased"}, {"product_id": None, "min_amount": "100.00"}],
-}
-GOAL_BODY: dict[str, Any] = {
-    "title": "NewGoal",
-    "type": "object",
-    "required": ["goal_type", "criteria"],
-    "additionalProperties": False,
-    "properties": {
-        "goal_type": {"$ref": "#/components/schemas/GoalType"},
-        "criteria": _CRITERIA,
-        "window": _DURATION,
-        "measure_after_exit": _DURATION,
-    },
-    "examples": [{"goal_type": "tag_added", "criteria": {"tag_name": "Purchased"}, "window": "P7D"}],
-}
-GOAL_PATCH: dict[str, Any] = {
-    "title": "GoalChanges",
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "criteria": _CRITERIA,
-        "is_active": {"type": "boolean"},
-        "window": _DURATION,
-        "measure_after_exit": _DURATION,
-    },
-    "examples": [{"is_active": False}],
-}
-
 _HEADERS = {
     "ETag": "the goal's version, for If-Match and If-None-Match",
     "Effective-From": "from when the change holds, RFC 3339",
@@ -141,11 +110,6 @@ _HEADERS = {
     "Allow": "the methods of this path",
 }
 _HEADERS_OF_PROBLEMS = {401: ("WWW-Authenticate",), 412: ("ETag",), 503: ("Retry-After",)}
-
-
-def body(schema: dict[str, Any]) -> dict[str, Any]:
-    """The description of a request body that is parsed by hand, to keep the digits of its numbers."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def headers(*names: str) -> dict[str, Any]:
@@ -174,5 +138,6 @@ def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem | {"title": "Problem"}
+    schemas |= SCHEMAS
     schemas["GoalType"] = {"type": "string", "enum": [kind.value for kind in GoalType], "title": "GoalType"}
     return document

@@ -12,9 +12,10 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from goalstream.api.auth import Reader, Writer
 from goalstream.api.bodies import parse_changes, parse_new_goal, read_object
-from goalstream.api.contract import GOAL_BODY, GOAL_PATCH, GoalDocument, GoalList, body, headers, problems
+from goalstream.api.contract import GoalDocument, GoalList, headers, problems
 from goalstream.api.parts import Id, invalid_query, json_response, path_uuid
 from goalstream.api.problems import ApiError
+from goalstream.api.schemas import body
 from goalstream.api.tokens import Principal
 from goalstream.domain.texts import is_uuid
 from goalstream.domain.times import parse_time
@@ -31,7 +32,7 @@ _WRITTEN = headers("ETag", "Effective-From")
     status_code=201,
     operation_id="createGoal",
     summary="Create a goal",
-    openapi_extra=body(GOAL_BODY),
+    openapi_extra=body("NewGoal"),
     response_model=GoalDocument,
     responses={
         201: headers("Location", "ETag", "Effective-From"),
@@ -118,7 +119,7 @@ async def get_goal(
     "/goals/{goal_id}",
     operation_id="changeGoal",
     summary="Change a goal",
-    openapi_extra=body(GOAL_PATCH),
+    openapi_extra=body("GoalChanges"),
     response_model=GoalDocument,
     responses={200: _WRITTEN, **problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 428, 503)},
 )

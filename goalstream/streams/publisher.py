@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -29,7 +30,9 @@ SWEEP_SECONDS = 1.0
 SWEEP_LIMIT = 1_000
 
 
-Outgoing = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes | None]]]
+Header = tuple[str, bytes | None]
+
+Outgoing = tuple[str, bytes | None, bytes | None, list[Header]]
 """Topic, key, value and headers of a record to send."""
 
 
@@ -46,10 +49,7 @@ class Producer:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 producer = await self._started()
-                acknowledged = [
-                    await producer.send(topic, value, key=key, headers=headers)
-                    for topic, key, value, headers in records
-                ]
+                acknowledged = [await _send(producer, *record) for record in records]
                 await asyncio.gather(*acknowledged)
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
@@ -83,6 +83,19 @@ class Producer:
                     raise
                 self._producer = producer
             return self._producer
+
+
+async def _send(
+    producer: AIOKafkaProducer, topic: str, key: bytes | None, value: bytes | None, headers: list[Header]
+) -> Any:
+    """Hands a record to the producer; returns the future of its acknowledgement."""
+    if key is not None or value is not None:
+        return await producer.send(topic, value, key=key, headers=headers)
+    # Kafka has records with neither key nor value; aiokafka 0.14 sends them only in a batch of one's own.
+    batch = producer.create_batch()
+    batch.append(key=None, value=None, timestamp=None, headers=headers)
+    batch.close()
+    return await producer.send_batch(batch, topic, partition=min(await producer.partitions_for(topic)))
 
 
 class Publisher:
@@ -146,9 +159,9 @@ class Publisher:
             metrics.PUBLISHED.labels(topic, way).inc(sum(message.topic == topic for message in messages))
 
 
-def cloudevent_headers(message: EncodedMessage) -> list[tuple[str, bytes | None]]:
+def cloudevent_headers(message: EncodedMessage) -> list[Header]:
     """The headers of CloudEvents 1.0 binary mode, which follow from the message alone."""
-    headers: list[tuple[str, bytes | None]] = [
+    headers: list[Header] = [
         ("ce_specversion", b"1.0"),
         ("ce_id", message.message_id.encode()),
         ("ce_source", b"goalstream"),

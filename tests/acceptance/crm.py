@@ -55,6 +55,12 @@ class Crm:
         body = value if isinstance(value, bytes) or value is None else json.dumps(value).encode()
         await self._producer.send_and_wait(self._prefix + topic, body, **record)
 
+    async def send_nothing(self, topic: str) -> None:
+        """A record with neither key nor value, as other clients can send it."""
+        batch = self._producer.create_batch()
+        batch.append(key=None, value=None, timestamp=None)
+        await (await self._producer.send_batch(batch, self._prefix + topic, partition=0))
+
     async def read(self, topic: str, count: int) -> list[Any]:
         """The first `count` records of a topic. Raises TimeoutError when there are fewer."""
         consumer = AIOKafkaConsumer(
@@ -107,9 +113,9 @@ async def running_worker(settings: Settings) -> AsyncIterator[subprocess.Popen[b
             await asyncio.to_thread(process.wait, 20)
 
 
-def start_worker(settings: Settings) -> subprocess.Popen[bytes]:
+def start_worker(settings: Settings, stderr: int | None = None) -> subprocess.Popen[bytes]:
     """Starts `goalstream worker` with these settings, as an operator would."""
-    return subprocess.Popen([sys.executable, "-m", "goalstream", "worker"], env=environment(settings))
+    return subprocess.Popen([sys.executable, "-m", "goalstream", "worker"], env=environment(settings), stderr=stderr)
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -113,7 +114,7 @@ async def test_every_kind_of_bad_record_is_set_aside_and_the_partition_goes_on(
         await enroll(crm, world)
         for _, topic, value, headers in bad:
             await crm.send(topic, value, headers=headers, partition=0, key=b"its key")
-        await crm.send("contact.tag.added", None, partition=0)
+        await crm.send_nothing("contact.tag.added")
         await crm.send("contact.tag.added", refused | {"event_id": marker}, partition=0)
         await crm.send("contact.tag.added", refused, partition=0)
         letters = await crm.read("goalstream.dead-letter", len(bad) + 2)
@@ -168,11 +169,12 @@ async def test_too_many_dead_letters_stop_the_worker_with_exit_code_1(settings: 
 
 async def test_sigterm_ends_a_worker_with_exit_code_0_even_while_it_waits(settings: Settings) -> None:
     away = settings.model_copy(update={"database_url": settings.database_url.__class__("postgresql://x@127.0.0.1:1/x")})
-    process = start_worker(away)
-    await asyncio.sleep(2)
-    assert process.poll() is None
-    process.send_signal(signal.SIGTERM)
-    assert await asyncio.to_thread(process.wait, 15) == 0
+    process = start_worker(away, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    with process:
+        assert b"waiting_for_service" in await asyncio.to_thread(process.stderr.readline)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, 15) == 0
 
 
 async def _is_empty(database: Database, table: str) -> bool:
