@@ -25,7 +25,7 @@ _Fact = TypeVar("_Fact", EnrollmentStart, EnrollmentEnd)
 
 _LOCK = """
 select enrollments.account_id::text, enrollments.enrollment_id::text, workflow_id::text, contact_id::text, entered_at,
-       ended_at, satisfied_at, exited_at
+       ended_at, satisfied_at, exited_at, clock_timestamp() as now
   from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
   join enrollments on enrollments.account_id = touched.account_id and enrollments.enrollment_id = touched.enrollment_id
  order by enrollments.account_id, enrollments.enrollment_id
@@ -68,7 +68,7 @@ select told.account_id::text, told.workflow_id::text, name, status, goal_logic, 
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class EnrollmentRow:
     """The locked row of `enrollments`: what the facts about it added up to so far."""
 
@@ -91,10 +91,21 @@ class LockedEnrollment:
     recorded: Mapping[str, Achievement]
 
 
-async def lock_and_read(connection: Connection, touched: Sequence[Enrollment]) -> list[LockedEnrollment]:
-    """Locks the enrollments, in the order of their keys, and reads what their settlement needs."""
+async def lock_and_read(
+    connection: Connection, touched: Sequence[Enrollment]
+) -> tuple[datetime | None, list[LockedEnrollment]]:
+    """Locks the enrollments, in the order of their keys, and reads what their settlement needs.
+
+    Returns the database's time as well; None when none of the enrollments exists.
+    """
     keys = [account_id for account_id, _ in touched], [enrollment_id for _, enrollment_id in touched]
-    rows = [EnrollmentRow(**dict(row)) for row in await connection.fetch(_LOCK, *keys)]
+    now = None
+    rows = []
+    for found in await connection.fetch(_LOCK, *keys):
+        *values, now = found
+        rows.append(EnrollmentRow(*values))
+    if now is None:
+        return None, []
 
     starts = _by_enrollment(EnrollmentStart(**dict(row)) for row in await connection.fetch(_STARTS, *keys))
     ends = _by_enrollment(EnrollmentEnd(**dict(row)) for row in await connection.fetch(_ENDS, *keys))
@@ -124,7 +135,7 @@ async def lock_and_read(connection: Connection, touched: Sequence[Enrollment]) -
             statuses=[status for workflow in own_workflows for status in statuses.get(workflow, ())],
         )
         locked.append(LockedEnrollment(row=row, facts=facts, recorded=own_recorded))
-    return locked
+    return now, locked
 
 
 def _identity(match: Match) -> tuple[object, ...]:

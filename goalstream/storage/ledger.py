@@ -54,14 +54,14 @@ class Ledger:
         self._allowed_lateness = allowed_lateness
 
     async def store(self, facts: Sequence[Fact]) -> None:
-        """Stores facts and commits. Storing again changes nothing."""
-        async with self._database.transaction() as connection:
+        """Stores facts and commits. Storing again changes nothing, so a store that breaks off is simply repeated."""
+        async with self._database.connection() as connection:
             await store_facts(connection, facts)
 
     async def settle(self, facts: Sequence[Fact]) -> Settled:
         """Settles every enrollment that stored facts touch; safe to repeat and to run anywhere at once."""
         settled = Settled()
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection:
             touched = await touched_enrollments(connection, facts)
         for first in range(0, len(touched), MAX_ENROLLMENTS_PER_TRANSACTION):
             chunk = touched[first : first + MAX_ENROLLMENTS_PER_TRANSACTION]
@@ -72,8 +72,9 @@ class Ledger:
         return settled
 
     async def _settle(self, connection: Connection, touched: Sequence[Enrollment]) -> Settled:
-        locked = await lock_and_read(connection, touched)
-        now = await connection.fetchval("select clock_timestamp()")
+        now, locked = await lock_and_read(connection, touched)
+        if now is None:
+            return Settled()
         found: list[Change] = []
         outgoing: list[Message] = []
         rows: list[EnrollmentRow] = []

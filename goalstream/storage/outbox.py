@@ -71,7 +71,7 @@ class Outbox:
 
     async def delete(self, messages: Sequence[EncodedMessage]) -> None:
         """Takes out messages that Kafka has acknowledged."""
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection:
             await delete(connection, messages)
 
     @asynccontextmanager

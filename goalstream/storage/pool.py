@@ -82,14 +82,20 @@ class Database:
             self._pool = None
 
     @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection whose statements each commit by themselves. Raises as `transaction` does."""
+        with translated_errors():
+            pool = await self.open()
+            async with pool.acquire(timeout=STATEMENT_TIMEOUT_SECONDS) as connection:
+                yield connection
+
+    @asynccontextmanager
     async def transaction(self, account_id: str | None = None) -> AsyncIterator[Connection]:
         """A transaction that sees the rows of one account, or what the pool may see.
 
         Raises DatabaseUnavailable or RefusedByDatabase for whatever the driver raises inside.
         """
-        with translated_errors():
-            pool = await self.open()
-            async with pool.acquire(timeout=STATEMENT_TIMEOUT_SECONDS) as connection, connection.transaction():
-                if account_id is not None:
-                    await connection.execute("select set_config('goalstream.account', $1, true)", account_id)
-                yield connection
+        async with self.connection() as connection, connection.transaction():
+            if account_id is not None:
+                await connection.execute("select set_config('goalstream.account', $1, true)", account_id)
+            yield connection

@@ -42,7 +42,7 @@ def build_app(settings: Settings, processor: Processor, on_fatal: Callable[[Exce
         # After an outage longer than the session a leader can assign nothing from old metadata: let it age fast.
         consumer_metadata_max_age_ms=3_000,
         consumer_max_fetch_size=1_048_576,
-        broker_max_poll_records=5_000,
+        broker_max_poll_records=10_000,
         broker_max_poll_interval=LONGEST_OUTAGE_SECONDS,
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=1,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from goalstream.domain.events import Appointment, Event, FormSubmission, Payment, StageChange, TagAdded
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, WorkflowStatus
 from goalstream.errors import InvalidRecord
-from goalstream.streams.codec import decode
+from goalstream.streams.codec import _decode_patiently, decode
 from goalstream.streams.topics import EVENT_TOPICS, READ_TOPICS
 from tests.unit.streams.records import ACCOUNT, CONTACT, ENROLLMENT, NOON, NOON_MS, WORKFLOW, envelope, record
 
@@ -372,6 +372,38 @@ def test_any_json_gives_a_fact_or_a_reason(topic: str, parts: dict[str, object],
     except InvalidRecord as refused:
         reason = refused.reason
     assert reason in REASONS or (reason is None and isinstance(decoded, Event) == (topic in EVENT_TOPICS))
+
+
+USUAL = st.fixed_dictionaries(
+    {
+        "account_id": st.sampled_from([ACCOUNT, ACCOUNT.upper()]),
+        "data": st.fixed_dictionaries({"contact_id": st.just(CONTACT)}),
+    },
+    optional={
+        "event_id": st.sampled_from(["e", "", "x" * 256, 7]),
+        "event_type": st.sampled_from([TAG, PAYMENT, None]),
+        "timestamp": st.sampled_from(["2026-11-23T11:00:00Z", "2026-11-23T13:00:00Z", "noon", None]),
+        "specversion": st.just("1.0"),
+        "extra": JSON,
+    },
+)
+
+
+@given(topic=st.sampled_from(EVENT_TOPICS), document=USUAL, more=st.dictionaries(st.sampled_from(FIELDS), JSON))
+def test_the_quick_way_and_the_patient_way_judge_alike(
+    topic: str, document: dict[str, Any], more: dict[str, object]
+) -> None:
+    document["data"] |= more
+    told = record(json.dumps(document).encode("utf-8", "surrogatepass"))
+    try:
+        patient: object = _decode_patiently(topic, told)
+    except InvalidRecord as refused:
+        patient = refused.reason
+    try:
+        quick: object = decode(topic, told)
+    except InvalidRecord as refused:
+        quick = refused.reason
+    assert quick == patient
 
 
 @given(st.binary(max_size=200))
