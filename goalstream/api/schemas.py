@@ -1,0 +1,103 @@
+"""JSON Schemas of request bodies, which are parsed by hand to keep the digits of their numbers.
+
+They say what JSON Schema can say; what depends on several values (an `any_*` beside other keys, the longest duration) is
+told by the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from goalstream.domain.goals import CRITERIA_OF, GoalType
+from goalstream.domain.texts import MAX_TEXT_LENGTH
+
+Schema = dict[str, Any]
+
+_ID: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_LENGTH, "pattern": r"\S"}
+_FLAG: Schema = {"type": ["boolean", "null"], "description": "alone: no other key beside it"}
+_KEYS: Mapping[str, Schema] = {
+    "min_amount": {
+        "type": ["string", "number", "null"],
+        "minimum": 0,
+        "pattern": r"^[0-9]{1,20}(\.[0-9]{1,10})?$",
+        "description": "inclusive; a decimal, never rounded",
+        "examples": ["150.00"],
+    },
+    "currency": {"type": ["string", "null"], "pattern": "^[A-Za-z]{3}$", "examples": ["EUR"]},
+    "any_purchase": _FLAG,
+    "any_appointment": _FLAG,
+}
+_DURATION: Schema = {
+    "type": ["string", "null"],
+    "pattern": r"^P([0-9]{1,4}W|(?=.)([0-9]{1,4}D)?(T(?=[0-9])([0-9]{1,6}H)?([0-9]{1,6}M)?([0-9]{1,6}S)?)?)$",
+    "examples": ["P7D", "PT36H"],
+}
+_WINDOW = _DURATION | {"description": "achieved within this time of the entry; at most P3650D, null: at any time"}
+_MEASURE_AFTER_EXIT = _DURATION | {"description": "how long after the exit events still count; at most P90D"}
+
+
+def _criteria(goal_type: GoalType) -> Schema:
+    kind = CRITERIA_OF[goal_type]
+    required = [field.name for field in fields(kind) if field.default is MISSING]
+    properties = {}
+    for field in fields(kind):
+        text = _ID if field.name in required else _ID | {"type": ["string", "null"]}
+        properties[field.name] = _KEYS.get(field.name, text)
+    schema: Schema = {
+        "title": kind.__name__,
+        "type": "object",
+        "description": (kind.__doc__ or "") + " null means absent; at least one key must have an effect.",
+        "additionalProperties": False,
+        "properties": properties,
+        "minProperties": 1,
+    }
+    return schema | {"required": required} if required else schema
+
+
+def _new_goal(goal_type: GoalType) -> Schema:
+    return {
+        "title": goal_type.value,
+        "type": "object",
+        "required": ["goal_type", "criteria"],
+        "additionalProperties": False,
+        "properties": {
+            "goal_type": {"type": "string", "const": goal_type.value},
+            "criteria": _ref(CRITERIA_OF[goal_type].__name__),
+            "window": _WINDOW,
+            "measure_after_exit": _MEASURE_AFTER_EXIT,
+        },
+    }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+SCHEMAS: Mapping[str, Schema] = {
+    **{CRITERIA_OF[goal_type].__name__: _criteria(goal_type) for goal_type in GoalType},
+    "NewGoal": {
+        "title": "NewGoal",
+        "oneOf": [_new_goal(goal_type) for goal_type in GoalType],
+        "examples": [{"goal_type": "tag_added", "criteria": {"tag_name": "Purchased"}, "window": "P7D"}],
+    },
+    "GoalChanges": {
+        "title": "GoalChanges",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "criteria": {"anyOf": [_ref(kind.__name__) for kind in CRITERIA_OF.values()]},
+            "is_active": {"type": "boolean"},
+            "window": _WINDOW,
+            "measure_after_exit": _MEASURE_AFTER_EXIT,
+        },
+        "examples": [{"is_active": False}],
+    },
+}
+"""What request bodies hold, by the names under which the OpenAPI document has them."""
+
+
+def body(name: str) -> Schema:
+    """The description of a request body, for a route that reads it by hand."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _ref(name)}}}}
