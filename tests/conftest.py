@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -16,18 +19,30 @@ from goalstream.config import Settings
 from goalstream.storage.migrate import migrate
 from goalstream.storage.pool import Database
 from goalstream.streams.topics import ALL_TOPICS, create_topics
-from tests.services.tiers import RunningKafka, Tier, describe_tiers, kafka_tier, running_kafka, running_postgres
+from tests.services import tiers
+from tests.services.tiers import RunningKafka, Tier
 
 UNIT = Path(__file__).parent / "unit"
 JWT_SECRET = "a secret for tests, of enough bytes"
+STARTING_THEIR_OWN = ("test_dev", "test_services")
+"""Modules whose tests start a PostgreSQL of their own, and so need no fixture to be allowed to connect."""
+
+_services = ExitStack()
+
+
+def pytest_configure() -> None:
+    try:
+        tiers.describe_tiers()
+    except tiers.NoRealService as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def pytest_report_header() -> str:
-    return describe_tiers()
+    return tiers.describe_tiers()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if kafka_tier() is Tier.EMBEDDED:
+    if tiers.kafka_tier() is Tier.EMBEDDED:
         skip = pytest.mark.skip(reason="needs a real Kafka: Docker, or Java 17 and Maven, or GOALSTREAM_TEST_KAFKA")
         for item in items:
             if item.get_closest_marker("real_kafka"):
@@ -44,8 +59,13 @@ def pytest_runtest_teardown() -> None:
     pytest_socket.enable_socket()
 
 
+def pytest_sessionfinish() -> None:
+    """Stops what was started; where several processes share it, waits until the others are done, however long."""
+    _services.close()
+
+
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the developer's environment nor a .env file reaches a test."""
     for name in list(os.environ):
         if name.upper().startswith("GOALSTREAM_") and not name.startswith("GOALSTREAM_TEST_"):
@@ -53,18 +73,35 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setitem(Settings.model_config, "env_file", None)
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A PostgreSQL whose role is no superuser, so that row-level security binds it."""
-    with running_postgres() as url:
-        yield url
+@pytest.fixture(autouse=True)
+def _no_database_unasked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that did not ask for a database cannot reach one by mistake, least of all the developer's own."""
+    if "postgres_url" in request.fixturenames or request.path.name.startswith(STARTING_THEIR_OWN):
+        return
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("this test connects to PostgreSQL without asking for a database: use a fixture for it")
+
+    monkeypatch.setattr(asyncpg, "connect", refuse)
+    monkeypatch.setattr(asyncpg, "create_pool", refuse)
 
 
 @pytest.fixture(scope="session")
-def template(postgres_url: str) -> str:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of this run know."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def postgres_url(shared_folder: Path) -> str:
+    """A PostgreSQL whose role is no superuser, so that row-level security binds it, and may create databases."""
+    return _services.enter_context(tiers.running_postgres(shared_folder))
+
+
+@pytest.fixture(scope="session")
+def template(postgres_url: str) -> Iterator[str]:
     """The name of a migrated database, cloned for every test."""
-    import asyncio
-
     name = f"template_{secrets.token_hex(4)}"
 
     async def make() -> None:
@@ -72,7 +109,8 @@ def template(postgres_url: str) -> str:
         await migrate(_named(postgres_url, name))
 
     asyncio.run(make())
-    return name
+    yield name
+    asyncio.run(_execute(postgres_url, f"drop database {name} with (force)"))
 
 
 @pytest.fixture
@@ -110,9 +148,15 @@ async def api_database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[RunningKafka]:
-    with running_kafka() as found:
-        yield found
+def kafka(shared_folder: Path) -> RunningKafka:
+    """A Kafka of the tier in force."""
+    return _services.enter_context(tiers.running_kafka(shared_folder))
+
+
+@pytest.fixture(scope="session")
+def kafka_servers(kafka: RunningKafka) -> str:
+    """Its bootstrap servers."""
+    return kafka.bootstrap_servers
 
 
 @pytest.fixture
@@ -128,11 +172,11 @@ async def topic_prefix(kafka: RunningKafka) -> str:
 
 
 @pytest.fixture
-def settings(kafka: RunningKafka, database_url: str, topic_prefix: str) -> Settings:
+def settings(kafka_servers: str, database_url: str, topic_prefix: str) -> Settings:
     """Settings for a worker and an API of this test alone."""
     return Settings.model_validate(
         {
-            "kafka_bootstrap_servers": kafka.bootstrap_servers,
+            "kafka_bootstrap_servers": kafka_servers,
             "kafka_topic_prefix": topic_prefix,
             "kafka_group_id": f"{topic_prefix}group",
             "database_url": database_url,

@@ -1,8 +1,7 @@
-"""A real Apache Kafka without Docker: the jars come from Maven, Java 17 or newer runs them, one node in KRaft mode."""
+"""A real Apache Kafka without Docker: one broker or three in KRaft mode, run by this machine's own Java."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -10,161 +9,184 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-HERE = Path(__file__).parent / "kafka"
+from tests.services.jars import libraries
+
+LOGGING = Path(__file__).parent / "kafka" / "log4j2.properties"
 START_SECONDS = 90
 STOP_SECONDS = 20
-HEAP = "384m"
+CLUSTER_ID = "goalstreamAAAAAAAAAAAA"
 
 _WATCHER = """
-import os, shutil, signal, sys
-pid, folder = int(sys.argv[1]), sys.argv[2]
+import psutil, shutil, sys
+folder = sys.argv[1]
 sys.stdin.buffer.read()
-for line in open(os.path.join(folder, "pid")):
-    try:
-        os.kill(int(line), signal.SIGKILL)
-    except (OSError, ValueError):
-        pass
+for process in psutil.process_iter(["name", "cmdline"]):
+    if process.info["name"] == "java" and any(folder in word for word in process.info["cmdline"] or ()):
+        try:
+            process.kill()
+            process.wait(10)
+        except psutil.Error:
+            pass
 shutil.rmtree(folder, ignore_errors=True)
 """
-"""Ends the broker and removes its data when the test run is gone, also after SIGKILL: its end of a pipe closes."""
+"""Ends the brokers and removes their data when the test run is gone, also after SIGKILL: its end of a pipe closes."""
 
 
-def can_run() -> bool:
-    """Whether this machine has what the broker needs."""
-    return shutil.which("java") is not None and shutil.which("mvn") is not None
+@dataclass(slots=True)
+class _Node:
+    """One broker, which is a controller too."""
+
+    folder: Path
+    port: int
+    controller_port: int
+    process: subprocess.Popen[bytes] | None = field(default=None)
 
 
-class Broker:
-    """One broker on a free port of 127.0.0.1; it can be killed, frozen and revived on its data."""
+class Cluster:
+    """Brokers on free ports of 127.0.0.1, numbered from 1; each can be killed, paused, and revived on its data."""
 
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="goalstream-broker-"))
-        self._port, self._controller_port = _free_ports(2)
-        self._process: subprocess.Popen[bytes] | None = None
+    def __init__(self, nodes: int = 1, *, heap: str = "384m") -> None:
+        """`heap` is the size of each broker's memory, as Java writes it."""
+        self._heap = heap
+        self.folder = Path(tempfile.mkdtemp(prefix="goalstream-brokers-"))
+        ports = free_ports(2 * nodes)
+        self._nodes = {
+            number: _Node(self.folder / f"node-{number}", ports.pop(), ports.pop()) for number in range(1, nodes + 1)
+        }
         self._watcher: subprocess.Popen[bytes] | None = None
 
     @property
     def bootstrap_servers(self) -> str:
-        return f"127.0.0.1:{self._port}"
+        return ",".join(f"127.0.0.1:{node.port}" for node in self._nodes.values())
+
+    def pid(self, node: int = 1) -> int:
+        """The process that is, or last was, this broker."""
+        process = self._nodes[node].process
+        assert process is not None, "not started"
+        return process.pid
 
     def start(self) -> None:
-        """Formats the storage and starts the broker; returns when it listens."""
-        libraries = _libraries()
-        (self._folder / "pid").write_text("")
+        """Formats the storage and starts the brokers; returns when all listen."""
+        classpath = f"{libraries()}/*"
         self._watcher = subprocess.Popen(
-            [sys.executable, "-I", "-c", _WATCHER, str(os.getpid()), str(self._folder)],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
+            [sys.executable, "-I", "-c", _WATCHER, str(self.folder)], stdin=subprocess.PIPE, start_new_session=True
         )
-        properties = self._folder / "server.properties"
-        properties.write_text(self._properties())
-        subprocess.run(
-            ["java", "-cp", f"{libraries}/*", "-Dlog4j2.level=ERROR", "kafka.tools.StorageTool", "format",
-             "-t", "goalstreamAAAAAAAAAAAA", "-c", str(properties)],
-            check=True, capture_output=True,
-        )  # fmt: skip
-        self.revive()
+        for number, node in self._nodes.items():
+            node.folder.mkdir()
+            properties = node.folder / "server.properties"
+            properties.write_text(self._properties(number))
+            subprocess.run(
+                ["java", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=ERROR", "-cp", classpath,
+                 "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)],
+                check=True, capture_output=True,
+            )  # fmt: skip
+        for number in self._nodes:
+            self._launch(number)
+        for number in self._nodes:
+            self._wait_until_it_listens(number)
 
-    def revive(self) -> None:
-        """Starts the broker on the data that it has; returns when it listens."""
-        log = (self._folder / "broker.log").open("ab")
-        self._process = subprocess.Popen(
-            ["java", f"-Xmx{HEAP}", f"-Xms{HEAP}", "-XX:+UseSerialGC", "-Djava.awt.headless=true",
-             f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}",
-             "-cp", f"{_libraries()}/*", "kafka.Kafka", str(self._folder / "server.properties")],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
-        log.close()
-        (self._folder / "pid").write_text(str(self._process.pid))
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
-                    return
-            time.sleep(0.05)
-        raise RuntimeError("the broker did not start:\n" + (self._folder / "broker.log").read_text()[-2_000:])
+    def revive(self, node: int = 1) -> None:
+        """Starts a killed broker on the data that it has; returns when it listens."""
+        self._launch(node)
+        self._wait_until_it_listens(node)
 
-    def kill(self) -> None:
-        """kill -9, as a machine dies."""
-        self._signal(signal.SIGKILL)
-        if self._process is not None:
-            self._process.wait()
+    def kill(self, node: int = 1) -> None:
+        """kill -9, as a machine dies; returns when the process is gone."""
+        self._signal(node, signal.SIGKILL)
 
-    def freeze(self) -> None:
+    def pause(self, node: int = 1) -> None:
         """SIGSTOP: the broker hangs without dying."""
-        self._signal(signal.SIGSTOP)
+        self._signal(node, signal.SIGSTOP)
 
-    def thaw(self) -> None:
-        self._signal(signal.SIGCONT)
+    def resume(self, node: int = 1) -> None:
+        """Lets a paused broker go on."""
+        self._signal(node, signal.SIGCONT)
 
     def close(self) -> None:
-        """Stops the broker and removes its data."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait(STOP_SECONDS)
+        """Ends the brokers and removes their data; more than once is harmless."""
+        for number in self._nodes:
+            self._signal(number, signal.SIGKILL)
         if self._watcher is not None and self._watcher.stdin is not None:
             self._watcher.stdin.close()
             self._watcher.wait(STOP_SECONDS)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _signal(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
+    def _launch(self, number: int) -> None:
+        node = self._nodes[number]
+        with (node.folder / "broker.log").open("ab") as log:
+            node.process = subprocess.Popen(
+                ["java", f"-Xmx{self._heap}", f"-Xms{self._heap}", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20",
+                 "-Djava.awt.headless=true", f"-Dlog4j2.configurationFile={LOGGING}", "-cp", f"{libraries()}/*",
+                 "kafka.Kafka", str(node.folder / "server.properties")],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            )  # fmt: skip
 
-    def _properties(self) -> str:
-        return "\n".join(
-            f"{name}={value}"
-            for name, value in {
-                "process.roles": "broker,controller",
-                "node.id": 1,
-                "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
-                "controller.listener.names": "CONTROLLER",
-                "listeners": f"CLIENT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{self._controller_port}",
-                "advertised.listeners": f"CLIENT://127.0.0.1:{self._port}",
-                "inter.broker.listener.name": "CLIENT",
-                "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-                "log.dirs": self._folder / "data",
-                "offsets.topic.replication.factor": 1,
-                "offsets.topic.num.partitions": 4,
-                "transaction.state.log.replication.factor": 1,
-                "transaction.state.log.min.isr": 1,
-                "share.coordinator.state.topic.replication.factor": 1,
-                "group.initial.rebalance.delay.ms": 0,
-                "group.min.session.timeout.ms": 1000,
-                "auto.create.topics.enable": "false",
-                "log.cleaner.dedupe.buffer.size": 16_000_000,
-            }.items()
-        )
+    def _wait_until_it_listens(self, number: int) -> None:
+        node = self._nodes[number]
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and node.process is not None and node.process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", node.port)) == 0:
+                    return
+            time.sleep(0.05)
+        said = (node.folder / "broker.log").read_text()[-2_000:]
+        raise RuntimeError(f"broker {number} did not start:\n{said}")
+
+    def _signal(self, number: int, signal_number: signal.Signals) -> None:
+        process = self._nodes[number].process
+        if process is None:
+            return
+        process.send_signal(signal_number)
+        if signal_number is signal.SIGKILL:
+            process.wait(STOP_SECONDS)
+
+    def _properties(self, number: int) -> str:
+        node, count = self._nodes[number], len(self._nodes)
+        voters = ",".join(f"{other}@127.0.0.1:{each.controller_port}" for other, each in self._nodes.items())
+        properties = {
+            "process.roles": "broker,controller",
+            "node.id": number,
+            "controller.quorum.voters": voters,
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"CLIENT://127.0.0.1:{node.port},CONTROLLER://127.0.0.1:{node.controller_port}",
+            "advertised.listeners": f"CLIENT://127.0.0.1:{node.port}",
+            "inter.broker.listener.name": "CLIENT",
+            "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": node.folder / "data",
+            "default.replication.factor": count,
+            "min.insync.replicas": count // 2 + 1,
+            "offsets.topic.replication.factor": count,
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.replication.factor": count,
+            "transaction.state.log.min.isr": 1,
+            "transaction.state.log.num.partitions": 2,
+            "share.coordinator.state.topic.replication.factor": count,
+            "group.initial.rebalance.delay.ms": 0,
+            "group.min.session.timeout.ms": 1000,
+            "auto.create.topics.enable": "false",
+            "log.cleaner.dedupe.buffer.size": 16_000_000,
+        }
+        return "\n".join(f"{name}={value}" for name, value in properties.items())
 
 
-def _libraries() -> Path:
-    """The broker's jars, brought by Maven once and kept in the user's cache."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "goalstream-tests" / "kafka-4.3.0"
-    if not (cache / ".complete").exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            ["mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies",
-             "-DincludeScope=runtime", f"-DoutputDirectory={cache}"],
-            check=True, stdout=sys.stderr,
-        )  # fmt: skip
-        (cache / ".complete").touch()
-    return cache
-
-
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on now."""
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
