@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from schemathesis.generation import GenerationMode
 
 from goalstream.api.app import create_app
 from goalstream.api.tokens import issue_token
 from goalstream.config import Settings
-from goalstream.domain.goals import GoalType, TagCriteria
+from goalstream.domain.goals import CRITERIA_OF, GoalType, TagCriteria
 from goalstream.storage.goals import GoalBook
 from goalstream.storage.pool import Connection, Database
 from tests.conftest import JWT_SECRET
@@ -33,6 +38,17 @@ CHECKS = {
     "positive_data_acceptance": {"expected-statuses": ["2xx", "3xx", 400, 404, 409, 412, 422, 428]},
     "missing_required_header": {"expected-statuses": [401, 428]},
 }
+
+
+def a_token() -> str:
+    return issue_token(
+        JWT_SECRET,
+        account_id=ACCOUNT,
+        subject="ada",
+        scope="goals:read goals:write",
+        expires_in_seconds=600,
+        now=int(time.time()),
+    )
 
 
 class BriefDatabase(Database):
@@ -62,15 +78,7 @@ def app(database_url: str) -> FastAPI:
 
 @pytest.fixture
 def api_schema(app: FastAPI) -> Any:
-    token = issue_token(
-        JWT_SECRET,
-        account_id=ACCOUNT,
-        subject="ada",
-        scope="goals:read goals:write",
-        expires_in_seconds=600,
-        now=int(time.time()),
-    )
-    auth = {"openapi": {"HTTPBearer": {"bearer": token}}}
+    auth = {"openapi": {"HTTPBearer": {"bearer": a_token()}}}
     config = schemathesis.config.SchemathesisConfig.from_dict({"checks": CHECKS, "auth": auth})
     return schemathesis.openapi.from_asgi("/openapi.json", app, config=config)
 
@@ -129,6 +137,41 @@ def test_a_goal_that_is_there_is_answered_as_the_document_says(
             case.headers["If-Match"] = "*"
 
     assert success in run(api_schema.find_operation_by_id(operation_id), GenerationMode.POSITIVE, aim)
+
+
+KEYS = sorted({field.name for kind in CRITERIA_OF.values() for field in fields(kind)})
+TEXTS = st.text(st.characters(), max_size=20) | st.sampled_from(
+    ["150.00", "eur", "\0", "\ud800", "a" * 256, " ", "İ", "ß"]
+)
+NUMBERS = st.integers() | st.floats() | st.decimals(allow_nan=False).map(float)
+SCALARS = st.none() | st.booleans() | NUMBERS | TEXTS
+VALUES = SCALARS | st.lists(SCALARS, max_size=2) | st.dictionaries(TEXTS, SCALARS, max_size=2)
+CRITERIA = st.dictionaries(st.sampled_from(KEYS) | TEXTS, VALUES, max_size=4) | VALUES
+
+
+def test_no_criteria_whatsoever_are_a_failure(app: FastAPI) -> None:
+    @given(goal_type=st.sampled_from(GoalType), criteria=CRITERIA)
+    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+    def is_answered(goal_type: GoalType, criteria: object) -> None:
+        content = json.dumps({"goal_type": goal_type, "criteria": criteria}).encode()
+        asyncio.run(answered(app, content))
+
+    is_answered()
+
+
+async def answered(app: FastAPI, content: bytes) -> None:
+    headers = {"authorization": f"Bearer {a_token()}", "content-type": "application/json"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers) as client:
+        response = await client.post(f"/api/v1/workflows/{WORKFLOW}/goals", content=content)
+        document = response.json()
+        if response.status_code == 201:
+            assert (await client.get(response.headers["location"])).json() == document
+        else:
+            assert (response.status_code, document["error"]) in REFUSALS
+
+
+REFUSALS = {(400, "criteria_empty"), (409, "duplicate_goal"), (422, "validation_error")}
 
 
 def test_no_operation_is_left_out(app: FastAPI) -> None:

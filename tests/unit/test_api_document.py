@@ -1,0 +1,116 @@
+"""The OpenAPI document: complete, valid, and true to what the API reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from goalstream.api.app import create_app
+from goalstream.api.bodies import CREATE_FIELDS, PATCH_FIELDS, parse_changes, parse_new_goal
+from goalstream.api.schemas import SCHEMAS
+from goalstream.config import Settings
+from goalstream.domain.durations import parse_duration
+from goalstream.domain.goals import GoalType
+from goalstream.storage.pool import Database
+
+EVERY = {"401", "403", "404", "422", "503"}
+STATUSES = {
+    "createGoal": EVERY | {"201", "400", "409", "413", "415"},
+    "listGoals": EVERY | {"200"},
+    "getGoal": EVERY | {"200", "304"},
+    "changeGoal": EVERY | {"200", "400", "409", "412", "413", "415", "428"},
+    "deleteGoal": EVERY | {"204", "412"},
+    "getStatistics": EVERY | {"200"},
+}
+HEADERS = {
+    ("createGoal", "201"): {"Location", "ETag", "Effective-From"},
+    ("listGoals", "200"): {"Link"},
+    ("getGoal", "200"): {"ETag"},
+    ("changeGoal", "200"): {"ETag", "Effective-From"},
+    ("changeGoal", "412"): {"ETag"},
+    ("deleteGoal", "204"): {"Effective-From"},
+    ("getStatistics", "401"): {"WWW-Authenticate"},
+    ("getStatistics", "503"): {"Retry-After"},
+}
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    settings = Settings.model_validate({"jwt_secret": "a secret of at least thirty-two bytes"})
+    return create_app(settings, Database("postgresql://nowhere/none", size=1)).openapi()
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        operation["operationId"]: operation for methods in document["paths"].values() for operation in methods.values()
+    }
+
+
+def references(part: object) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        for value in part.values():
+            yield from references(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from references(value)
+
+
+def test_every_operation_names_every_status_that_it_answers_with(document: dict[str, Any]) -> None:
+    found = {name: set(operation["responses"]) for name, operation in operations(document).items()}
+    assert found == STATUSES
+
+
+def test_every_error_is_documented_as_a_problem(document: dict[str, Any]) -> None:
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for operation in operations(document).values():
+        for status, response in operation["responses"].items():
+            if status >= "400":
+                assert response["content"] == problem
+
+
+@pytest.mark.parametrize(("operation", "status"), HEADERS)
+def test_headers_that_clients_need_are_documented(document: dict[str, Any], operation: str, status: str) -> None:
+    assert HEADERS[operation, status] <= set(operations(document)[operation]["responses"][status]["headers"])
+
+
+def test_every_operation_needs_a_token(document: dict[str, Any]) -> None:
+    (scheme,) = document["components"]["securitySchemes"]
+    assert all(operation["security"] == [{scheme: []}] for operation in operations(document).values())
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert set(references(document)) <= known
+
+
+def test_bodies_are_documented_with_exactly_the_fields_that_are_read(document: dict[str, Any]) -> None:
+    for name, schema in (("createGoal", "NewGoal"), ("changeGoal", "GoalChanges")):
+        content = operations(document)[name]["requestBody"]["content"]
+        assert content == {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
+    schemas = document["components"]["schemas"]
+    variants = schemas["NewGoal"]["oneOf"]
+    assert [variant["properties"]["goal_type"]["const"] for variant in variants] == list(GoalType)
+    assert {tuple(variant["properties"]) for variant in variants} == {CREATE_FIELDS}
+    assert tuple(schemas["GoalChanges"]["properties"]) == PATCH_FIELDS
+
+
+def test_the_documents_examples_are_accepted(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for example in schemas["NewGoal"]["examples"]:
+        assert parse_new_goal(example).goal_type == example["goal_type"]
+    for example in schemas["GoalChanges"]["examples"]:
+        assert set(parse_changes(example, GoalType.TAG_ADDED)) == set(example)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["P7D", "PT36H", "P2W", "P1DT12H", "PT1H30M", "PT5S", "P", "PT", "P1DT", "P1Y", "P1M", "7D", "P1W2D", "PT1D", ""],
+)
+def test_the_documented_form_of_a_duration_is_the_one_that_is_read(text: str) -> None:
+    pattern = SCHEMAS["GoalChanges"]["properties"]["window"]["pattern"]
+    assert bool(re.search(pattern, text)) == (parse_duration(text) is not None)
