@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from uuid import NAMESPACE_URL, uuid5
 
 
+@lru_cache(maxsize=4096)
 def achievement_id(account_id: str, enrollment_id: str, goal_id: str) -> str:
-    """The id of the achievement of a goal by an enrollment."""
+    """The id of the achievement of a goal by an enrollment; remembered, since a row and its messages all ask for it."""
     return str(uuid5(NAMESPACE_URL, f"goalstream:achievement:{account_id}:{enrollment_id}:{goal_id}"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -86,15 +87,17 @@ class Processor:
 
     async def _match(self, decoded: Sequence[tuple[Record, Decoded]]) -> list[Told]:
         """The facts that records tell: for an event, its matches by the goal versions in force when it occurred."""
-        told: list[Told] = []
-        moments = [item.occurred_at for _, item in decoded if isinstance(item, Event)]
-        if not moments:
+        events = [(record, item) for record, item in decoded if isinstance(item, Event)]
+        if not events:
             return [Told(record, [item]) for record, item in decoded if not isinstance(item, Event)]
+        moments = [event.occurred_at for _, event in events]
         horizon = await self._retry("refresh_goals", lambda: self._goals.complete_for(moments))
         match = self._goals.table.match
-        for record, item in decoded:
-            if isinstance(item, Event) and (versions := match(item)):
-                told.append(Told(record, [_fact(item, version, horizon) for version in versions]))
+        told = [
+            Told(record, [_fact(event, version, horizon) for version in versions])
+            for record, event in events
+            if (versions := match(event))
+        ]
         self._count_matches(told)
         return told
 
@@ -140,15 +143,14 @@ class Processor:
         await self._retry("dead_letter", lambda: self._dead_letters.send(letters))
 
     def _count_matches(self, told: Sequence[Told]) -> None:
-        for item in told:
-            for fact in item.facts:
-                if isinstance(fact, Match):
-                    metrics.MATCHES.labels(fact.goal_type).inc()
-                    if fact.record_at - fact.occurred_at > self._allowed_lateness:
-                        metrics.TOO_LATE.inc()
-                        log.info("too_late", account=fact.account_id, event_id=fact.event_id, goal=fact.goal_id)
-                    if fact.clock_ahead:
-                        metrics.CLOCK_AHEAD.inc()
+        matches = [fact for item in told for fact in item.facts if isinstance(fact, Match)]
+        for goal_type, count in Counter(fact.goal_type for fact in matches).items():
+            metrics.MATCHES.labels(goal_type).inc(count)
+        metrics.CLOCK_AHEAD.inc(sum(fact.clock_ahead for fact in matches))
+        too_late = [fact for fact in matches if fact.record_at - fact.occurred_at > self._allowed_lateness]
+        metrics.TOO_LATE.inc(len(too_late))
+        for fact in too_late:
+            log.info("too_late", account=fact.account_id, event_id=fact.event_id, goal=fact.goal_id)
 
 
 def _fact(event: Event, version: GoalVersion, horizon: datetime) -> Match:
@@ -189,22 +191,23 @@ def _unexpected(record: Record, error: Exception) -> DeadLetter:
 
 
 def _report(settled: Settled) -> None:
-    exits = sum(change.achievement.should_exit_workflow for change in settled.changes if _is_new(change))
-    metrics.EXITS.inc(exits)
+    new = [change.achievement for change in settled.changes if _is_new(change)]
+    metrics.EXITS.inc(sum(achievement.should_exit_workflow for achievement in new))
+    kinds = Counter((change.achievement.goal_type, change.action) for change in settled.changes)
+    for (goal_type, action), count in kinds.items():
+        metrics.ACHIEVEMENTS.labels(goal_type, action).inc(count)
+    for achievement in new:
+        delay = (achievement.recorded_at - achievement.trigger.record_at).total_seconds()
+        metrics.DECIDE_SECONDS.observe(max(delay, 0))
     for change in settled.changes:
-        achievement = change.achievement
-        metrics.ACHIEVEMENTS.labels(achievement.goal_type, change.action).inc()
-        if _is_new(change):
-            delay = (achievement.recorded_at - achievement.trigger.record_at).total_seconds()
-            metrics.DECIDE_SECONDS.observe(max(delay, 0))
         log.info(
             "achievement",
             action=change.action.value,
-            account=achievement.account_id,
-            enrollment=achievement.enrollment_id,
-            goal=achievement.goal_id,
-            event_id=achievement.trigger.event_id,
-            revision=achievement.revision,
+            account=change.achievement.account_id,
+            enrollment=change.achievement.enrollment_id,
+            goal=change.achievement.goal_id,
+            event_id=change.achievement.trigger.event_id,
+            revision=change.achievement.revision,
         )
 
 
