@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -53,5 +52,4 @@ async def _watch(url: str, health: Health) -> None:
         if reason != health.reasons.get("database"):
             log.info("ready") if reason is None else log.warning("not_ready", reason=reason)
         health.report("database", reason)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.sleep(CHECK_SECONDS)
+        await asyncio.sleep(CHECK_SECONDS)

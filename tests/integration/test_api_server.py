@@ -1,0 +1,188 @@
+"""Running the API: it waits for its database, says why, and stops without cutting anybody off."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from goalstream.api import server
+from goalstream.api.tokens import issue_token
+from goalstream.config import Settings
+from goalstream.errors import OperatorError, SettingsError
+from goalstream.storage.migrate import migrate
+from tests.conftest import JWT_SECRET
+
+ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
+GOALS = "/api/v1/workflows/bbbbbbbb-0000-4000-8000-000000000001/goals"
+PATIENCE_SECONDS = 20
+STOP_SECONDS = 15
+
+
+def settings_of(database_url: str, **values: Any) -> Settings:
+    return Settings.model_validate({"database_url": database_url, "jwt_secret": JWT_SECRET, "http_port": 0} | values)
+
+
+def bearer() -> dict[str, str]:
+    token = issue_token(
+        JWT_SECRET,
+        account_id=ACCOUNT,
+        subject="ada",
+        scope="goals:read goals:write",
+        expires_in_seconds=600,
+        now=int(time.time()),
+    )
+    return {"authorization": f"Bearer {token}"}
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.Task[None]]]:
+    """A client of a running API, and the task that runs it."""
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    task = asyncio.create_task(server.serve(settings, on_listening=port.set_result))
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (port.done() or task.done()):  # noqa: ASYNC110 - whichever comes first
+                await asyncio.sleep(0.01)
+        if task.done():
+            await task
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{await port}", headers=bearer()) as client:
+            yield client, task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def until_ready(client: httpx.AsyncClient, wanted: Callable[[httpx.Response], bool]) -> httpx.Response:
+    """The first answer of /readyz that is as wanted."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            response = await client.get("/readyz")
+            if wanted(response):
+                return response
+            await asyncio.sleep(0.02)
+
+
+async def test_a_goal_is_created_and_listed_over_a_real_connection(database_url: str) -> None:
+    async with serving(settings_of(database_url)) as (client, _):
+        await until_ready(client, lambda response: response.is_success)
+        body = {"goal_type": "tag_added", "criteria": {"tag_name": "Purchased"}}
+        created = await client.post(GOALS, json=body)
+        assert created.status_code == 201
+        assert (await client.get(GOALS)).json()["goals"] == [created.json()]
+        assert "server" not in created.headers
+
+
+async def test_it_waits_for_the_migrations_and_says_so(empty_database_url: str) -> None:
+    async with serving(settings_of(empty_database_url)) as (client, _):
+        waiting = await until_ready(client, lambda response: "migrate" in response.text)
+        assert waiting.status_code == 503
+        assert "goalstream migrate" in waiting.json()["reasons"]["database"]
+        assert (await client.get("/livez")).status_code == 200
+        refused = await client.get(GOALS)
+        assert (refused.status_code, refused.json()["error"]) == (503, "unavailable")
+        await migrate(empty_database_url)
+        await until_ready(client, lambda response: response.is_success)
+        assert (await client.get(GOALS)).status_code == 200
+
+
+async def test_it_stays_up_while_the_database_is_away() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        url = f"postgresql://goalstream@127.0.0.1:{silent.getsockname()[1]}/goalstream"
+        async with serving(settings_of(url)) as (client, task):
+            waiting = await until_ready(client, lambda response: "ConnectionRefused" in response.text)
+            assert waiting.status_code == 503
+            refused = await client.get(GOALS)
+            assert (refused.status_code, refused.headers["retry-after"].isdigit()) == (503, True)
+            assert not task.done()
+
+
+async def test_without_a_secret_it_says_what_to_do(database_url: str) -> None:
+    with pytest.raises(SettingsError, match="GOALSTREAM_JWT_SECRET: is not set; choose"):
+        await server.serve(settings_of(database_url, jwt_secret=None))
+
+
+async def test_a_port_that_is_taken_is_told_in_one_line(database_url: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OperatorError, match=f"cannot listen on 127.0.0.1:{port}.*GOALSTREAM_HTTP_PORT"):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await server.serve(settings_of(database_url, http_port=port))
+
+
+async def test_inside_another_program_it_leaves_the_signals_alone(database_url: str) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    async with serving(settings_of(database_url)) as (client, _):
+        await client.get("/livez")
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+async def test_a_request_that_is_open_when_it_stops_is_finished(database_url: str) -> None:
+    async with serving(settings_of(database_url)) as (client, task):
+        await until_ready(client, lambda response: response.is_success)
+        asked = asyncio.Event()
+
+        async def slow_body() -> AsyncIterator[bytes]:
+            yield b'{"goal_type": "form_submitted", '
+            asked.set()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not task.cancelling():  # noqa: ASYNC110 - a task has no event for this
+                    await asyncio.sleep(0.01)
+            yield b'"criteria": {"form_id": "form-1"}}'
+
+        headers = {"content-type": "application/json"}
+        request = asyncio.create_task(client.post(GOALS, content=slow_body(), headers=headers))
+        await asked.wait()
+        task.cancel()
+        response = await request
+        assert response.status_code == 201
+        async with asyncio.timeout(STOP_SECONDS):
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_the_command_ends_well_within_fifteen_seconds_of_a_signal(
+    database_url: str, number: signal.Signals
+) -> None:
+    environment = {
+        **os.environ,
+        "GOALSTREAM_DATABASE_URL": database_url,
+        "GOALSTREAM_JWT_SECRET": JWT_SECRET,
+        "GOALSTREAM_HTTP_PORT": "0",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "goalstream", "api", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stderr is not None
+    try:
+        lines: list[bytes] = []
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while b"listening on" not in (line := await process.stderr.readline()):
+                assert line, b"".join(lines)
+                lines.append(line)
+        started = time.monotonic()
+        process.send_signal(number)
+        async with asyncio.timeout(STOP_SECONDS):
+            rest = await process.stderr.read()
+            assert await process.wait() == 0, rest
+        assert time.monotonic() - started < STOP_SECONDS
+        assert b"Traceback" not in rest
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
