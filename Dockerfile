@@ -1,22 +1,28 @@
-# Built in two stages: the second has neither uv nor a compiler, and runs as an account without rights.
-FROM python:3.12-slim AS build
-RUN pip install --no-cache-dir uv==0.13.9
-WORKDIR /src
-ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PROJECT_ENVIRONMENT=/opt/goalstream
-COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN uv sync --frozen --no-dev --no-install-project
-COPY goalstream goalstream
-COPY migrations migrations
-RUN uv sync --frozen --no-dev --no-editable
+# goalstream as one image: `goalstream worker`, `api`, `migrate`, `topics` and the rest of the command line.
+# Runs as an ordinary user, also on a read-only root file system (give it a tmpfs on /tmp).
 
-FROM python:3.12-slim
-RUN useradd --system --uid 10001 --no-create-home goalstream
-COPY --from=build /opt/goalstream /opt/goalstream
-ENV PATH=/opt/goalstream/bin:$PATH PYTHONUNBUFFERED=1 GOALSTREAM_HTTP_HOST=0.0.0.0
-USER goalstream
+FROM python:3.13-slim-trixie AS build
+RUN pip install --no-cache-dir --root-user-action=ignore uv==0.13.9
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/app
+WORKDIR /src
+# The dependencies first: they change more rarely than the code.
+COPY pyproject.toml uv.lock ./
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-install-project
+COPY README.md LICENSE ./
+COPY migrations migrations
+COPY goalstream goalstream
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-editable
+
+FROM python:3.13-slim-trixie
+RUN useradd --system --uid 10001 --no-create-home --home-dir /tmp goalstream
+COPY --from=build /app /app
+ENV PATH=/app/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    GOALSTREAM_HTTP_HOST=0.0.0.0 GOALSTREAM_HTTP_PORT=8646 GOALSTREAM_METRICS_PORT=8647
+USER 10001
 WORKDIR /tmp
 EXPOSE 8646 8647
-# A worker answers on 8647, the API on 8646; the one-shot commands are gone before the first check.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s CMD ["python", "-c", "import urllib.request as r\nfor port in (8647, 8646):\n    try:\n        r.urlopen(f'http://127.0.0.1:{port}/livez', timeout=2); break\n    except OSError as error: failed = error\nelse: raise SystemExit(str(failed))"]
+# Asks the port of a worker, then that of the API: a container serves one of the two.
+HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as web\nask = lambda port: web.urlopen(f'http://127.0.0.1:{os.environ[port]}/livez', timeout=2)\ntry:\n    ask('GOALSTREAM_METRICS_PORT')\nexcept OSError:\n    ask('GOALSTREAM_HTTP_PORT')"]
 ENTRYPOINT ["goalstream"]
 CMD ["--help"]
