@@ -73,7 +73,7 @@ async def test_a_killed_broker_comes_back_with_its_data_and_leaves_nothing_behin
         await _produce(servers, "kept", b"after")
         assert await _read(servers, "kept", 2) == [b"before", b"after"]
         cluster.pause()
-        assert psutil.Process(cluster.pid()).status() == psutil.STATUS_STOPPED
+        _eventually(lambda: psutil.Process(cluster.pid()).status() == psutil.STATUS_STOPPED)
         cluster.resume()
         assert await _read(servers, "kept", 1) == [b"before"]
     assert not psutil.pid_exists(cluster.pid())
