@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -24,8 +24,10 @@ from tests.services.tiers import RunningKafka, Tier
 
 UNIT = Path(__file__).parent / "unit"
 JWT_SECRET = "a secret for tests, of enough bytes"
-STARTING_THEIR_OWN = ("test_dev", "test_services")
-"""Modules whose tests start a PostgreSQL of their own, and so need no fixture to be allowed to connect."""
+POSTGRES_PORT = 5432
+"""Where a developer's own PostgreSQL listens, and where nothing may be touched by mistake."""
+
+DROP_ATTEMPTS = 5
 
 _services = ExitStack()
 
@@ -75,15 +77,24 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_database_unasked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that did not ask for a database cannot reach one by mistake, least of all the developer's own."""
-    if "postgres_url" in request.fixturenames or request.path.name.startswith(STARTING_THEIR_OWN):
+    """A test that did not ask for a database cannot reach one by mistake: neither the developer's own nor the given one.
+
+    Servers that we start listen on ports that only those know who asked.
+    """
+    if "postgres_url" in request.fixturenames:
         return
+    forbidden = {POSTGRES_PORT, urlsplit(tiers.DATABASE_URL or "").port}
 
-    def refuse(*_: object, **__: object) -> NoReturn:
-        raise RuntimeError("this test connects to PostgreSQL without asking for a database: use a fixture for it")
+    def guard(connect: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(dsn: str = "", *args: Any, **options: Any) -> Any:
+            if (options.get("port") or urlsplit(dsn).port or POSTGRES_PORT) in forbidden:
+                raise RuntimeError("this test connects to PostgreSQL without asking for a database: use a fixture")
+            return connect(dsn, *args, **options)
 
-    monkeypatch.setattr(asyncpg, "connect", refuse)
-    monkeypatch.setattr(asyncpg, "create_pool", refuse)
+        return guarded
+
+    monkeypatch.setattr(asyncpg, "connect", guard(asyncpg.connect))
+    monkeypatch.setattr(asyncpg, "create_pool", guard(asyncpg.create_pool))
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +121,7 @@ def template(postgres_url: str) -> Iterator[str]:
 
     asyncio.run(make())
     yield name
-    asyncio.run(_execute(postgres_url, f"drop database {name} with (force)"))
+    asyncio.run(_drop(postgres_url, name))
 
 
 @pytest.fixture
@@ -119,7 +130,7 @@ async def database_url(postgres_url: str, template: str) -> AsyncIterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     await _execute(postgres_url, f"create database {name} template {template}")
     yield _named(postgres_url, name)
-    await _execute(postgres_url, f"drop database {name} with (force)")
+    await _drop(postgres_url, name)
 
 
 @pytest.fixture
@@ -128,7 +139,7 @@ async def empty_database_url(postgres_url: str) -> AsyncIterator[str]:
     name = f"empty_{secrets.token_hex(6)}"
     await _execute(postgres_url, f"create database {name}")
     yield _named(postgres_url, name)
-    await _execute(postgres_url, f"drop database {name} with (force)")
+    await _drop(postgres_url, name)
 
 
 @pytest.fixture
@@ -194,6 +205,15 @@ async def _execute(url: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def _drop(url: str, name: str) -> None:
+    """Forced, whoever is still connected; unless autovacuum is, which only a plain drop may send away (PostgreSQL 15)."""
+    for attempt in range(DROP_ATTEMPTS):
+        with suppress(asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
+            await _execute(url, f"drop database {name} {'with (force)' if attempt % 2 == 0 else ''}")
+            return
+    raise RuntimeError(f"database {name} is still in use")
 
 
 def _named(url: str, database: str) -> str:
