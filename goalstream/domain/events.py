@@ -55,7 +55,7 @@ class Event(NamedTuple):
     """One decoded event.
 
     Identified by (account_id, source, event_id). `record_at` is the Kafka record's timestamp; `occurred_at` never lies
-    after it. `data` is the event's data as sent, its numbers int or Decimal.
+    after it. `data` is the event's data as sent, its numbers int or Decimal; None where it was left unread.
     """
 
     account_id: str
@@ -67,5 +67,5 @@ class Event(NamedTuple):
     occurred_at_source: OccurredAtSource
     record_at: datetime
     occurrence: Occurrence
-    data: Mapping[str, Any]
+    data: Mapping[str, Any] | None
     traceparent: str | None = None

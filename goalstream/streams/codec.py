@@ -30,7 +30,7 @@ from goalstream.domain.goals import GoalType
 from goalstream.domain.texts import MAX_TEXT_LENGTH, fold_name, is_uuid
 from goalstream.domain.times import from_milliseconds, parse_time
 from goalstream.errors import InvalidRecord
-from goalstream.streams.envelope import Envelope, open_envelope, parse_usual
+from goalstream.streams.envelope import Envelope, open_envelope
 from goalstream.streams.ports import Record
 from goalstream.streams.topics import ENROLLMENT_ENDED, ENROLLMENT_STARTED, WORKFLOW_STATUS_CHANGED
 
@@ -53,41 +53,6 @@ class _Frame(NamedTuple):
 
 def decode(topic: str, record: Record) -> Decoded:
     """What a record of `topic` (its name without prefix) tells. Raises InvalidRecord."""
-    occurrence_of = _OCCURRENCES.get(topic)
-    usual = None if occurrence_of is None else _usual_event(topic, record, occurrence_of)
-    return _decode_patiently(topic, record) if usual is None else usual
-
-
-def _usual_event(topic: str, record: Record, occurrence_of: Callable[[Fields], Occurrence]) -> Event | None:
-    """The event in a usual record, in one go; None leaves the verdict to `_decode_patiently`, which judges alike."""
-    document = parse_usual(record.value, record.headers)
-    record_at = from_milliseconds(record.timestamp)
-    if document is None or record_at is None:
-        return None
-    get = document.get
-    account, event_id, fields, time = get("account_id"), get("event_id"), get("data"), get("timestamp")
-    if type(fields) is not dict or type(event_id) is not str or type(account) is not str or type(time) is not str:
-        return None
-    account_id, occurred_at, contact_id = _account(account), parse_time(time), fields.get("contact_id")
-    if account_id is None or occurred_at is None or type(contact_id) is not str or not is_uuid(contact_id):
-        return None
-    if get("event_type", topic) != topic or not 0 < len(event_id) <= MAX_TEXT_LENGTH:
-        return None
-    try:
-        occurrence = occurrence_of(fields)
-    except InvalidRecord:
-        return None
-    contact_id = contact_id.lower()
-    if occurred_at > record_at:
-        return Event(
-            account_id, topic, event_id, topic, contact_id, record_at, "record", record_at, occurrence, fields, None
-        )
-    return Event(
-        account_id, topic, event_id, topic, contact_id, occurred_at, "event", record_at, occurrence, fields, None
-    )
-
-
-def _decode_patiently(topic: str, record: Record) -> Decoded:
     envelope = open_envelope(record.value, record.headers)
     if envelope.event_type is not None and envelope.event_type != topic:
         raise InvalidRecord("type_contradicts_topic", f"{envelope.event_type!r:.80} on {topic}")
@@ -126,7 +91,7 @@ def _frame(topic: str, envelope: Envelope, timestamp: int) -> _Frame:
     occurred_at_source: OccurredAtSource = "event"
     if occurred_at is None or occurred_at > record_at:
         occurred_at, occurred_at_source = record_at, "record"
-    account_id = _account(envelope.account_id) if isinstance(envelope.account_id, str) else None
+    account_id = known_account(envelope.account_id) if isinstance(envelope.account_id, str) else None
     if account_id is None:
         raise InvalidRecord("wrong_type", "the account is no UUID")
     event_id = _text(envelope.event_id, "the event id")
@@ -139,7 +104,7 @@ def _frame(topic: str, envelope: Envelope, timestamp: int) -> _Frame:
 
 
 @lru_cache(maxsize=65_536)
-def _account(text: str) -> str | None:
+def known_account(text: str) -> str | None:
     """An account's id in lower case; remembered, since accounts are few and records are many."""
     return text.lower() if is_uuid(text) else None
 

@@ -161,18 +161,4 @@ def _holds_forbidden_character(document: object) -> bool:
     return isinstance(document, list) and any(map(_holds_forbidden_character, document))
 
 
-def parse_usual(value: bytes | None, headers: Headers) -> dict[str, Any] | None:
-    """The document of the usual record, a plain envelope without headers and without anything suspicious.
-
-    None says nothing about the record: `open_envelope` gives the verdict.
-    """
-    if value is None or headers or b"\\" in value or value.count(b"{") + value.count(b"[") > MAX_DEPTH:
-        return None
-    try:
-        document = _decoder.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return document if type(document) is dict and "specversion" not in document else None
-
-
 _decoder = msgspec.json.Decoder(float_hook=_number)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -21,6 +21,7 @@ from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.ports import Batch, Ledger, Partition, Record, Settled
 from goalstream.streams.publisher import Publisher
+from goalstream.streams.usual import read_usual_event
 
 log = structlog.get_logger()
 
@@ -72,7 +73,7 @@ class Processor:
             for record in records:
                 letter = None
                 try:
-                    decoded.append((record, decode(topic, record)))
+                    decoded.append((record, read_usual_event(topic, record) or decode(topic, record)))
                 except InvalidRecord as error:
                     letter = DeadLetter(record, error.reason, error.detail)
                 except Exception as error:  # noqa: BLE001 - a defect of ours: kept as a dead letter, never lost
@@ -94,7 +95,7 @@ class Processor:
         horizon = await self._retry("refresh_goals", lambda: self._goals.complete_for(moments))
         match = self._goals.table.match
         told = [
-            Told(record, [_fact(event, version, horizon) for version in versions])
+            Told(record, [_fact(event, version, horizon, _data(event, record)) for version in versions])
             for record, event in events
             if (versions := match(event))
         ]
@@ -153,7 +154,15 @@ class Processor:
             log.info("too_late", account=fact.account_id, event_id=fact.event_id, goal=fact.goal_id)
 
 
-def _fact(event: Event, version: GoalVersion, horizon: datetime) -> Match:
+def _data(event: Event, record: Record) -> Mapping[str, Any] | None:
+    """The event's data, read now where it was left unread."""
+    if event.data is not None:
+        return event.data
+    decoded = decode(event.event_type, record)
+    return decoded.data if isinstance(decoded, Event) else None
+
+
+def _fact(event: Event, version: GoalVersion, horizon: datetime, data: Mapping[str, Any] | None) -> Match:
     return Match(
         account_id=event.account_id,
         contact_id=event.contact_id,
@@ -168,7 +177,7 @@ def _fact(event: Event, version: GoalVersion, horizon: datetime) -> Match:
         occurred_at_source=event.occurred_at_source,
         clock_ahead=event.occurred_at > horizon,
         record_at=event.record_at,
-        data=event.data,
+        data=data,
         traceparent=event.traceparent,
     )
 

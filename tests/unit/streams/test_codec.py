@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from goalstream.domain.events import Appointment, Event, FormSubmission, Payment, StageChange, TagAdded
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, WorkflowStatus
 from goalstream.errors import InvalidRecord
-from goalstream.streams.codec import _decode_patiently, decode
+from goalstream.streams.codec import decode
 from goalstream.streams.topics import EVENT_TOPICS, READ_TOPICS
+from goalstream.streams.usual import read_usual_event
 from tests.unit.streams.records import ACCOUNT, CONTACT, ENROLLMENT, NOON, NOON_MS, WORKFLOW, envelope, record
 
 TAG = "contact.tag.added"
@@ -108,6 +109,7 @@ def test_without_a_type_the_topic_decides() -> None:
 
 def test_unknown_fields_are_ignored_and_kept_in_the_data() -> None:
     decoded = event(envelope(data={"contact_id": CONTACT, "color": {"deep": [1]}}, future="field"))
+    assert decoded.data is not None
     assert decoded.data["color"] == {"deep": [1]}
 
 
@@ -390,20 +392,28 @@ USUAL = st.fixed_dictionaries(
 
 
 @given(topic=st.sampled_from(EVENT_TOPICS), document=USUAL, more=st.dictionaries(st.sampled_from(FIELDS), JSON))
-def test_the_quick_way_and_the_patient_way_judge_alike(
-    topic: str, document: dict[str, Any], more: dict[str, object]
-) -> None:
+def test_a_usual_record_is_read_as_any_other(topic: str, document: dict[str, Any], more: dict[str, object]) -> None:
     document["data"] |= more
-    told = record(json.dumps(document).encode("utf-8", "surrogatepass"))
-    try:
-        patient: object = _decode_patiently(topic, told)
-    except InvalidRecord as refused:
-        patient = refused.reason
-    try:
-        quick: object = decode(topic, told)
-    except InvalidRecord as refused:
-        quick = refused.reason
-    assert quick == patient
+    told = record(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    usual = read_usual_event(topic, told)
+    if usual is not None:
+        decoded = decode(topic, told)
+        assert isinstance(decoded, Event)
+        assert usual == decoded._replace(data=None)
+
+
+def test_the_usual_record_is_read_in_one_go() -> None:
+    for topic in EVENT_TOPICS:
+        assert read_usual_event(topic, record(envelope(topic, {"contact_id": CONTACT}))) is not None
+    assert read_usual_event(
+        PAYMENT, record(envelope(PAYMENT, {"contact_id": CONTACT, "amount": 7, "product_ids": ["p"]}))
+    )
+
+
+@pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", "\u00e9".encode()])
+def test_what_is_not_ascii_is_never_read_in_one_go(text: bytes) -> None:
+    value = json.dumps(envelope(data={"contact_id": CONTACT, "unused": "MARK"})).encode().replace(b"MARK", text)
+    assert read_usual_event(TAG, record(value)) is None
 
 
 @given(st.binary(max_size=200))
