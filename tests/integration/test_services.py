@@ -22,15 +22,16 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from goalstream.config import Settings
 from goalstream.storage.pool import Database
-from tests.services import jars
+from tests.services import jars, tiers
 from tests.services.broker import Cluster
 from tests.services.shared import shared
-from tests.services.tiers import Tier, kafka_tier
 
 WAIT_SECONDS = 30
 ROOT = Path(__file__).parents[2]
 
-needs_java = pytest.mark.skipif(kafka_tier() is Tier.EMBEDDED or not jars.can_run(), reason="needs Java 17 and Maven")
+needs_java = pytest.mark.skipif(
+    tiers.MODE == "embedded" or (tiers.MODE == "auto" and not jars.can_run()), reason="needs Java 17 and Maven"
+)
 
 
 def _eventually(condition: Callable[[], bool]) -> None:
