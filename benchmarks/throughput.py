@@ -1,226 +1,178 @@
-"""CPU per event of one worker, beside a bare consume-and-decode loop in the same run; and whether everything is right.
+"""CPU per event of one worker beside a bare loop in the same run, and whether everything is right afterwards.
 
-python -m benchmarks.throughput --events 500000 --match-share 0.01 [--kills 3] [--kafka HOST:PORT] [--database URL]
+python -m benchmarks.throughput --events 500000 --match-share 0.01 [--kills N] [--kafka HOST:PORT] [--database URL]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
-import resource
-import signal
-import subprocess
 import sys
 import time
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
 
-import msgspec
-import psutil
-from aiokafka import AIOKafkaConsumer
 from rich.progress import Progress
-from rich.table import Table
 
-from benchmarks.workload import Workload, console, new_prefix, services
-from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC, GOAL_EXIT_TOPIC
-from goalstream.streams.topics import DEAD_LETTER, EVENT_TOPICS
+from benchmarks import bare_loop, report
+from benchmarks.services import Observer, services
+from benchmarks.verdict import judge
+from benchmarks.worker import MachineLoad, WorkerProcess, running_worker
+from benchmarks.workload import Workload, console
+from goalstream.storage.pool import Database
 
-GIVE_UP_SECONDS = 600
-START_UP_SECONDS = 4
-"""An idle worker has started after these; its CPU until then is subtracted, as is the bare loop's."""
-
-
-async def main() -> None:
-    options = _options()
-    with services(options.kafka, options.database) as (kafka, database):
-        report = await measure(kafka, database, options)
-    _show(report)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
-    sys.exit(0 if report["correct"] else 1)
+POLL_SECONDS = 0.1
 
 
-async def measure(kafka: str, database: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One whole run: the worker, the checks, the bare loop."""
-    start_up = await _start_up_seconds(kafka, database)
-    workload = Workload(kafka, database, new_prefix(), options.seed)
-    await workload.prepare(round(options.events * options.match_share))
-    await workload.produce(options.events)
-    worker = await _run_worker(workload, options.events, options.kills)
-    checks = await _check(workload, options.events)
-    bare = _run_bare_loop(kafka, workload.prefix, options.events)
-    await workload.database.close()
-    worker_us = (worker["cpu_seconds"] - start_up) / options.events * 1e6 if not options.kills else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a worker took to read everything that was there when it started."""
+
+    cpu_seconds: float
+    seconds: float
+    max_rss_mb: float
+    kills: int
+    exit_code: int
+    machine_busy_share: float
+
+
+async def measure(kafka: str, database_url: str, options: argparse.Namespace) -> dict[str, dict[str, report.Value]]:
+    """One whole run: an idle worker, the worker, the checks, the bare loop."""
+    workload = Workload(kafka, database_url, seed=options.seed)
+    await workload.create_goals()
+    start_up = await _start_up_cpu_seconds(workload, options.seed)
+    await workload.create_topics()
+    async with Observer(kafka, workload.prefix, workload.group) as observer:
+        workload.plan_hits(round(options.events * options.match_share))
+        await workload.send(workload.enrollments(), len(workload.hits), "enrolling")
+        await workload.send(workload.events(options.events), options.events, "producing")
+        records = sum((await observer.log_ends()).values())
+        database = Database(database_url, size=2, sees_all_accounts=True)
+        try:
+            await _analyze(database)
+            console.print(f"{records:,} records are there; the worker starts")
+            run = await _run_worker(workload, observer, database, records, options)
+            verdict = await judge(workload, observer, database)
+        finally:
+            await database.close()
+        console.print("the bare loop reads the same records")
+        bare = await asyncio.to_thread(bare_loop.run, kafka, workload.prefix, records)
+    bare_us = bare / records * 1e6
+    # After a kill the start-up is in the CPU more than once, and some records were read twice.
+    net_us = None if options.kills else (run.cpu_seconds - start_up) / records * 1e6
     return {
-        "events": options.events,
-        "match_share": options.match_share,
-        "kills": options.kills,
-        "worker_us_per_event": worker_us,
-        "bare_loop_us_per_event": bare,
-        "ratio": None if worker_us is None else worker_us / bare,
-        "worker_start_up_seconds": start_up,
-        **worker,
-        **checks,
+        "workload": {
+            "events": options.events,
+            "enrollments": len(workload.hits),
+            "records": records,
+            "kills_asked_for": options.kills,
+            "seed": options.seed,
+        },
+        "cpu per record": {
+            "worker_us": net_us,
+            "bare_loop_us": bare_us,
+            "ratio": None if net_us is None else net_us / bare_us,
+        },
+        "worker": {
+            "cpu_seconds_with_start_up": run.cpu_seconds,
+            "start_up_cpu_seconds": start_up,
+            "seconds_from_consuming_to_done": run.seconds,
+            "records_per_second": records / run.seconds,
+            "max_rss_mb": run.max_rss_mb,
+            "kills": run.kills,
+            "exit_code": run.exit_code,
+            "machine_busy_share": run.machine_busy_share,
+        },
+        "verdict": asdict(verdict) | {"right": verdict.is_right and run.exit_code == 0 and run.kills == options.kills},
     }
 
 
-async def _start_up_seconds(kafka: str, database: str) -> float:
-    """CPU seconds that a worker takes to start, measured on topics without a record."""
-    workload = Workload(kafka, database, new_prefix(), 0)
-    await workload.prepare(0)
-    process = workload.start_worker()
-    await asyncio.sleep(START_UP_SECONDS)
-    seconds = _cpu_seconds(psutil.Process(process.pid))
-    process.send_signal(signal.SIGTERM)
-    await asyncio.to_thread(process.wait, 20)
-    async with workload.database.connection() as connection:
-        await connection.execute("delete from goal_versions")
-    await workload.database.close()
+async def _start_up_cpu_seconds(idle: Workload, seed: int) -> float:
+    """CPU of a worker with the same settings and goals up to readiness, on topics without a record."""
+    workload = Workload(idle.kafka, idle.database_url, seed=seed)
+    await workload.create_topics()
+    async with Observer(workload.kafka, workload.prefix, workload.group) as observer:
+        with running_worker(workload.environment()) as worker:
+            await observer.wait_until_consuming()
+            seconds = worker.sample()
+            await worker.stop()
     return seconds
 
 
-async def _run_worker(workload: Workload, events: int, kills: int) -> dict[str, Any]:
-    """Lets a worker read everything, killing it at random moments on the way."""
-    chance = random.Random(workload.seed)
-    moments = sorted(chance.uniform(0.05, 0.9) * events for _ in range(kills))
-    process, began, memory, killed_seconds = workload.start_worker(), time.monotonic(), 0, 0.0
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("deciding", total=events)
-        while time.monotonic() - began < GIVE_UP_SECONDS:
-            await asyncio.sleep(0.2)
-            found = psutil.Process(process.pid)
-            memory = max(memory, found.memory_info().rss)
-            done = await workload.committed()
+async def _run_worker(
+    workload: Workload, observer: Observer, database: Database, records: int, options: argparse.Namespace
+) -> Run:
+    """Lets a worker read everything, killing it at random places on the way."""
+    chance = random.Random(options.seed)
+    places = sorted(chance.uniform(0.05, 0.95) * records for _ in range(options.kills))
+    ends, kills = await observer.log_ends(), 0
+    with running_worker(workload.environment()) as worker, Progress(console=console, transient=True) as progress:
+        task = progress.add_task("deciding", total=records)
+        deadline = time.monotonic() + options.give_up_seconds
+        await observer.wait_until_consuming()
+        began, load = time.monotonic(), MachineLoad()
+        while True:
+            cpu_seconds = worker.sample()
+            committed = await observer.committed()
+            done = sum(committed.values())
             progress.update(task, completed=done)
-            achieved = await workload.count("achievements") / max(len(workload.hits), 1) * events
-            if moments and max(done, achieved) >= moments[0]:
-                moments.pop(0)
-                killed_seconds += _cpu_seconds(found)
-                process.kill()
-                process.wait()
-                process = workload.start_worker()
-            elif done >= events and not await workload.count("outbox"):
+            achieved, outbox = await _counts(database)
+            # Commits come every half second; rows show between them how far the worker is.
+            reached = max(done, achieved / len(workload.hits) * records if workload.hits else 0)
+            if places and reached >= places[0]:
+                places.pop(0)
+                await asyncio.sleep(chance.uniform(0, 2 * POLL_SECONDS))
+                worker.kill_and_restart()
+                kills += 1
+            elif committed == ends and not outbox:
                 break
-        else:
-            raise SystemExit(f"the worker did not finish within {GIVE_UP_SECONDS} s")
-    seconds = _cpu_seconds(psutil.Process(process.pid)) + killed_seconds
-    wall = time.monotonic() - began
-    process.send_signal(signal.SIGTERM)
-    code = await asyncio.to_thread(process.wait, 20)
-    return {"cpu_seconds": seconds, "wall_seconds": wall, "max_rss_mb": memory / 1e6, "exit_code": code}
-
-
-async def _check(workload: Workload, events: int) -> dict[str, Any]:
-    """Whether every expected achievement is in the table and on its topics, and how often."""
-    async with workload.database.connection() as connection:
-        rows = await connection.fetch(
-            "select enrollment_id::text, goal_id::text from achievements where revoked_at is null"
+            elif time.monotonic() > deadline:
+                raise SystemExit(f"not done within {options.give_up_seconds} s: {done:,} of {records:,} committed")
+            await asyncio.sleep(POLL_SECONDS)
+        seconds = time.monotonic() - began
+        return Run(
+            cpu_seconds=cpu_seconds,
+            seconds=seconds,
+            max_rss_mb=worker.max_rss_bytes / 1e6,
+            kills=kills,
+            machine_busy_share=load.busy_share(),
+            exit_code=await _stop(worker),
         )
-    expected = {(hit.enrollment_id, hit.goal.goal_id) for hit in workload.hits}
-    found = [(row[0], row[1]) for row in rows]
-    achieved = await _read(workload, GOAL_ACHIEVED_TOPIC)
-    exits = await _read(workload, GOAL_EXIT_TOPIC)
-    published = {
-        (document["workflow_enrollment_id"], document["goal_config_id"])
-        for document in (msgspec.json.decode(value) for values in achieved.values() for value in values)
-    }
-    committed = await workload.committed()
-    checks = {
-        "expected": len(expected),
-        "rows_missing": len(expected - set(found)),
-        "rows_wrong_or_twice": len(found) - len(set(found) & expected),
-        "messages_missing": len(expected - published) + (len(expected) - len(exits)),
-        "messages_wrong": len(published - expected),
-        "messages_repeated": sum(len(values) - 1 for values in (*achieved.values(), *exits.values())),
-        "repeated_but_different": sum(len(set(values)) - 1 for values in (*achieved.values(), *exits.values())),
-        "dead_letters": sum(map(len, (await _read(workload, DEAD_LETTER)).values())),
-        "committed": committed,
-        "left_in_outbox": await workload.count("outbox"),
-    }
-    wrong = ("rows_missing", "rows_wrong_or_twice", "messages_missing", "messages_wrong", "repeated_but_different")
-    is_clean = not any(checks[name] for name in (*wrong, "dead_letters", "left_in_outbox"))
-    return checks | {"correct": is_clean and committed == events}
 
 
-async def _read(workload: Workload, topic: str) -> dict[str, list[bytes]]:
-    """Everything on a topic, by `ce_id`."""
-    consumer = AIOKafkaConsumer(
-        workload.prefix + topic, bootstrap_servers=workload.kafka, auto_offset_reset="earliest", fetch_max_wait_ms=100
-    )
-    await consumer.start()
-    try:
-        found: dict[str, list[bytes]] = {}
-        ends = await consumer.end_offsets(consumer.assignment())
-        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=500)).values():
-                for record in records:
-                    name = dict(record.headers).get("ce_id", str((record.partition, record.offset)).encode())
-                    found.setdefault(name.decode(), []).append(record.value)
-        return found
-    finally:
-        await consumer.stop()
+async def _stop(worker: WorkerProcess) -> int:
+    code = await worker.stop()
+    if code:
+        console.print(f"the worker ended with exit code {code}", style="red")
+    return code
 
 
-def _run_bare_loop(kafka: str, prefix: str, events: int) -> float:
-    """CPU µs per event of a process that does nothing but read and decode the same records."""
-    command = [sys.executable, "-m", "benchmarks.throughput", "--bare-loop", kafka, prefix, str(events)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+async def _counts(database: Database) -> tuple[int, int]:
+    async with database.connection() as connection:
+        row = await connection.fetchrow("select (select count(*) from achievements), (select count(*) from outbox)")
+    assert row is not None
+    return row[0], row[1]
 
 
-async def _bare_loop(kafka: str, prefix: str, events: int) -> None:
-    consumer = AIOKafkaConsumer(
-        *(prefix + topic for topic in EVENT_TOPICS),
-        bootstrap_servers=kafka,
-        group_id=f"{prefix}bare",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=5,
-        fetch_min_bytes=65_536,
-    )
-    await consumer.start()
-    decode = msgspec.json.Decoder().decode
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    before, seen = usage.ru_utime + usage.ru_stime, 0
-    while seen < events:
-        for records in (await consumer.getmany(timeout_ms=1_000, max_records=10_000)).values():
-            for record in records:
-                decode(record.value)
-            seen += len(records)
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    sys.stdout.write(f"{(usage.ru_utime + usage.ru_stime - before) / seen * 1e6}\n")
-    await consumer.stop()
+async def _analyze(database: Database) -> None:
+    """As autovacuum would have done long ago for a thousand goals."""
+    async with database.connection() as connection:
+        await connection.execute("analyze goal_versions")
 
 
-def _cpu_seconds(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def _show(report: dict[str, Any]) -> None:
-    table = Table(title="throughput", box=None)
-    table.add_column("measure")
-    table.add_column("value", justify="right")
-    for name, value in report.items():
-        table.add_row(name.replace("_", " "), f"{value:,.2f}" if isinstance(value, float) else str(value))
-    console.print(table)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> None:
+    parser = report.parser_with_services(__doc__)
     parser.add_argument("--events", type=int, default=500_000)
     parser.add_argument("--match-share", type=float, default=0.01)
     parser.add_argument("--kills", type=int, default=0, help="kill -9 the worker so often on the way")
-    parser.add_argument("--kafka", help="brokers; by default one of our own")
-    parser.add_argument("--database", help="postgresql://… of an empty database; by default one of our own")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="write the report there")
-    return parser.parse_args()
+    parser.add_argument("--give-up-seconds", type=int, default=600, help="for the worker to be through")
+    options = parser.parse_args()
+    with services(options.kafka, options.database) as (kafka, database_url):
+        results = asyncio.run(measure(kafka, database_url, options))
+    report.show("throughput", results)
+    report.write_json(options.json, results)
+    sys.exit(0 if results["verdict"]["right"] else 1)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--bare-loop"]:
-        asyncio.run(_bare_loop(sys.argv[2], sys.argv[3], int(sys.argv[4])))
-    else:
-        asyncio.run(main())
+    main()

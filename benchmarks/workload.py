@@ -1,36 +1,33 @@
-"""What the benchmarks measure on: services, goals, enrolled contacts, and events of which a share matches."""
+"""What the benchmarks feed: goals, enrolled contacts, and events of which a known share achieves a goal."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import secrets
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from typing import NamedTuple
+from uuid import NAMESPACE_URL, uuid5
 
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from confluent_kafka import KafkaError, Message, Producer
 from rich.console import Console
 from rich.progress import Progress
 
-from goalstream.domain.facts import EnrollmentStart
-from goalstream.storage.ledger import Ledger
 from goalstream.storage.migrate import migrate
 from goalstream.storage.pool import Database
-from goalstream.streams.topics import EVENT_TOPICS, READ_TOPICS, create_topics
-from tests.services.tiers import running_kafka, running_postgres
+from goalstream.streams.topics import ENROLLMENT_STARTED, EVENT_TOPICS, create_topics
 
 PARTITIONS = 4
 ACCOUNTS = 100
 GOALS_PER_ACCOUNT = 10
-PORTION = 10_000
+EVENT_BYTES = 300
+"""Shorter events are filled up; the longest are a few bytes longer."""
+
+PORTION = 5_000
 
 # For each topic: the goal type, and the field whose value a goal asks for.
 KINDS = {
@@ -40,13 +37,27 @@ KINDS = {
     "form.submitted": ("form_submitted", "form_id"),
     "pipeline.stage.changed": ("pipeline_stage_reached", "stage_id"),
 }
+# Beside the contact and that field; each is JSON with a comma in front.
+MORE_DATA = {
+    "payment.completed": ',"amount":"149.99","currency":"EUR"',
+    "pipeline.stage.changed": ',"pipeline_id":"sales"',
+}
 
 console = Console(stderr=True)
 
 
-@dataclass(frozen=True, slots=True)
+class Record(NamedTuple):
+    """What is sent; the topic is without its prefix."""
+
+    topic: str
+    key: str
+    value: str
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkGoal:
-    """A goal, and what an event must say to match it."""
+    """A goal, the only one of its workflow, and what an event must say to match it."""
 
     account_id: str
     workflow_id: str
@@ -54,95 +65,52 @@ class BenchmarkGoal:
     topic: str
     value: str
 
+    @property
+    def criteria(self) -> str:
+        """As JSON."""
+        criteria = {KINDS[self.topic][1]: self.value}
+        return json.dumps(criteria | ({"pipeline_id": "sales"} if self.topic == "pipeline.stage.changed" else {}))
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
-    """An event that will match: whose it is, and which enrollment achieves the goal by it."""
+    """An event that matches, and the enrollment that achieves the goal by it, for the first and only time."""
 
     goal: BenchmarkGoal
     contact_id: str
     enrollment_id: str
+    event_id: str
+
+    @property
+    def achieved_message_id(self) -> str:
+        """The `ce_id` to expect, derived from the contract and not by the program that is measured."""
+        account, enrollment, goal = self.goal.account_id, self.enrollment_id, self.goal.goal_id
+        achievement = uuid5(NAMESPACE_URL, f"goalstream:achievement:{account}:{enrollment}:{goal}")
+        return str(uuid5(NAMESPACE_URL, f"goalstream:workflow.goal.achieved:{achievement}:1"))
+
+    @property
+    def exit_message_id(self) -> str:
+        """The `ce_id` of the exit to expect."""
+        name = f"goalstream:workflow.exit.goal:{self.goal.account_id}:{self.enrollment_id}"
+        return str(uuid5(NAMESPACE_URL, name))
 
 
-@dataclass
 class Workload:
-    """A fresh database and fresh topics with goals and enrolled contacts in them."""
+    """Fresh topics, and goals in a database that has none yet; the same seed gives the same ids and events."""
 
-    kafka: str
-    database_url: str
-    prefix: str
-    seed: int
-    goals: list[BenchmarkGoal] = field(default_factory=list)
-    hits: list[Hit] = field(default_factory=list)
+    def __init__(self, kafka: str, database_url: str, *, seed: int) -> None:
+        self.kafka = kafka
+        self.database_url = database_url
+        self.prefix = f"bench-{secrets.token_hex(4)}."
+        self.group = f"{self.prefix}workers"
+        self.hits: list[Hit] = []
+        self.goals: list[BenchmarkGoal] = []
+        self._random = random.Random(seed)
+        self._accounts = [self._uuid() for _ in range(ACCOUNTS)]
 
-    def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)
-        self.database = Database(self.database_url, size=4, sees_all_accounts=True)
-        self.accounts = [self._uuid() for _ in range(ACCOUNTS)]
-
-    async def prepare(self, hits: int) -> None:
-        """Migrates, creates topics and 1,000 goals, and enrolls a contact for every event that will match."""
-        await migrate(self.database_url)
-        await create_topics(self.kafka, prefix=self.prefix, partitions=PARTITIONS, replication_factor=0)
-        for account_id in self.accounts:
-            for number in range(GOALS_PER_ACCOUNT):
-                topic = EVENT_TOPICS[number % len(EVENT_TOPICS)]
-                self.goals.append(BenchmarkGoal(account_id, self._uuid(), self._uuid(), topic, f"wanted-{number}"))
-        await self._insert_goals()
-        for _ in range(hits):
-            self.hits.append(Hit(self.random.choice(self.goals), self._uuid(), self._uuid()))
-        await self._enroll()
-
-    def event(self, hit: Hit | None) -> tuple[str, bytes, bytes]:
-        """Topic, key and value of an event of about 300 bytes, which happens now."""
-        if hit is None:
-            topic, contact_id = self.random.choice(EVENT_TOPICS), self._uuid()
-            account_id, value = self.random.choice(self.accounts), f"other-{self.random.randrange(1_000)}"
-        else:
-            topic, contact_id = hit.goal.topic, hit.contact_id
-            account_id, value = hit.goal.account_id, hit.goal.value
-        data = {"contact_id": contact_id, KINDS[topic][1]: value}
-        if topic == "payment.completed":
-            data |= {"amount": "149.99", "currency": "EUR"}
-        elif topic == "pipeline.stage.changed":
-            data["pipeline_id"] = "sales"
-        document = {
-            "event_id": self._uuid(),
-            "event_type": topic,
-            "account_id": account_id,
-            "timestamp": datetime.now(UTC).isoformat(),
-            "data": data,
-        }
-        return topic, contact_id.encode(), json.dumps(document).encode()
-
-    async def produce(self, events: int) -> None:
-        """Sends `events` events, the hits spread evenly among them, and waits for their acknowledgement."""
-        places = dict(zip(self.random.sample(range(events), len(self.hits)), self.hits, strict=True))
-        async with self.producer(linger_ms=20) as producer:
-            with Progress(console=console, transient=True) as progress:
-                task = progress.add_task("producing", total=events)
-                for first in range(0, events, PORTION):
-                    pending = []
-                    for number in range(first, min(first + PORTION, events)):
-                        topic, key, value = self.event(places.get(number))
-                        pending.append(await producer.send(self.prefix + topic, value, key=key))
-                    await asyncio.gather(*pending)
-                    progress.update(task, advance=len(pending))
-
-    @asynccontextmanager
-    async def producer(self, *, linger_ms: int) -> AsyncIterator[AIOKafkaProducer]:
-        """A producer that is ready."""
-        producer = AIOKafkaProducer(bootstrap_servers=self.kafka, linger_ms=linger_ms, max_batch_size=131_072)
-        await producer.start()
-        try:
-            yield producer
-        finally:
-            await producer.stop()
-
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        """`goalstream worker` on this workload."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("GOALSTREAM_")}
-        environment |= {
+    def environment(self) -> dict[str, str]:
+        """The settings of a worker on this workload; all others are at their defaults."""
+        return {
             "GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS": self.kafka,
             "GOALSTREAM_DATABASE_URL": self.database_url,
             "GOALSTREAM_KAFKA_TOPIC_PREFIX": self.prefix,
@@ -150,90 +118,155 @@ class Workload:
             "GOALSTREAM_METRICS_PORT": "0",
             "GOALSTREAM_LOG_LEVEL": "warning",
         }
-        return subprocess.Popen([sys.executable, "-m", "goalstream", "worker"], env=environment)
 
-    @property
-    def group(self) -> str:
-        return f"{self.prefix}group"
+    async def create_topics(self) -> None:
+        await create_topics(self.kafka, prefix=self.prefix, partitions=PARTITIONS, replication_factor=0)
 
-    async def committed(self) -> int:
-        """How many records the worker's group has committed, over all topics that it reads."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
-        await admin.start()
+    async def create_goals(self) -> None:
+        """Migrates and writes 1,000 goals, in force for 30 days. Exits where the database holds goals already."""
+        await migrate(self.database_url)
+        for account_id in self._accounts:
+            for number in range(GOALS_PER_ACCOUNT):
+                goal = BenchmarkGoal(
+                    account_id=account_id,
+                    workflow_id=self._uuid(),
+                    goal_id=self._uuid(),
+                    topic=EVENT_TOPICS[number % len(EVENT_TOPICS)],
+                    value=f"wanted-{number}",
+                )
+                self.goals.append(goal)
+        database = Database(self.database_url, size=2, sees_all_accounts=True)
         try:
-            offsets = await admin.list_consumer_group_offsets(self.group)
+            await self._insert_goals(database)
         finally:
-            await admin.close()
-        topics = {self.prefix + topic for topic in READ_TOPICS}
-        return sum(max(found.offset, 0) for partition, found in offsets.items() if partition.topic in topics)
+            await database.close()
 
-    async def count(self, table: str) -> int:
-        """How many rows a table has."""
-        async with self.database.connection() as connection:
-            found = await connection.fetchval(f"select count(*) from {table}")
-        return int(found)
+    def plan_hits(self, count: int) -> None:
+        """Decides which contacts will achieve which goal; each has one enrollment."""
+        self.hits = [
+            Hit(
+                goal=self._random.choice(self.goals),
+                contact_id=self._uuid(),
+                enrollment_id=self._uuid(),
+                event_id=self._uuid(),
+            )
+            for _ in range(count)
+        ]
+
+    def event(self, hit: Hit | None) -> Record:
+        """An event that occurs now; without a hit, one that no goal asks for."""
+        if hit is None:
+            topic, event_id, contact_id = self._random.choice(EVENT_TOPICS), self._uuid(), self._uuid()
+            account_id, wanted = self._random.choice(self._accounts), f"other-{self._random.randrange(1_000)}"
+        else:
+            topic, event_id, contact_id = hit.goal.topic, hit.event_id, hit.contact_id
+            account_id, wanted = hit.goal.account_id, hit.goal.value
+        data = f'{{"contact_id":"{contact_id}","{KINDS[topic][1]}":"{wanted}"{MORE_DATA.get(topic, "")},"note":"'
+        value = _envelope(topic, event_id, account_id, data)
+        filled = f'{value}{"." * (EVENT_BYTES - len(value) - 3)}"}}}}'
+        return Record(topic, contact_id, filled, event_id)
+
+    def events(self, count: int) -> Iterator[Record]:
+        """`count` events, with the hits at random places among them."""
+        places = dict(zip(self._random.sample(range(count), len(self.hits)), self.hits, strict=True))
+        return (self.event(places.get(number)) for number in range(count))
+
+    def enrollments(self) -> Iterator[Record]:
+        """For every hit, that its contact entered the workflow an hour ago."""
+        entered_at = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+        for hit in self.hits:
+            data = (
+                f'{{"enrollment_id":"{hit.enrollment_id}","workflow_id":"{hit.goal.workflow_id}",'
+                f'"contact_id":"{hit.contact_id}","entered_at":"{entered_at}"}}}}'
+            )
+            event_id = self._uuid()
+            value = _envelope(ENROLLMENT_STARTED, event_id, hit.goal.account_id, data)
+            yield Record(ENROLLMENT_STARTED, hit.contact_id, value, event_id)
+
+    async def send(self, records: Iterator[Record], count: int, what: str) -> None:
+        """Produces records and waits until the brokers have them all. Exits if one is refused."""
+        await asyncio.to_thread(self._send, records, count, what)
+
+    def _send(self, records: Iterator[Record], count: int, what: str) -> None:
+        sender = Sender(self.kafka, self.prefix, linger_ms=20)
+        with Progress(console=console, transient=True) as progress:
+            task = progress.add_task(what, total=count)
+            for number, record in enumerate(records, start=1):
+                sender.send(record)
+                if number % PORTION == 0:
+                    progress.update(task, completed=number)
+        sender.flush()
 
     def _uuid(self) -> str:
-        return str(UUID(int=self.random.getrandbits(128), version=4))
+        digits = f"{self._random.getrandbits(128):032x}"
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
-    async def _insert_goals(self) -> None:
+    async def _insert_goals(self, database: Database) -> None:
         long_ago = datetime.now(UTC) - timedelta(days=30)
-        async with self.database.transaction() as connection:
+        rows = [
+            (goal.account_id, goal.goal_id, goal.workflow_id, KINDS[goal.topic][0], goal.criteria, long_ago)
+            for goal in self.goals
+        ]
+        async with database.transaction() as connection:
+            if await connection.fetchval("select exists (select from goal_versions)"):
+                raise SystemExit("the database has goals in it: a benchmark needs an empty one")
             await connection.executemany(
                 """insert into goal_versions (account_id, goal_id, version, workflow_id, goal_type, criteria, is_active,
                                               is_deleted, measure_after_exit_seconds, effective_from, goal_created_at,
                                               written_at, written_by)
                    values ($1, $2, 1, $3, $4, $5, true, false, 0, $6, $6, $6, 'benchmark')""",
-                [
-                    (goal.account_id, goal.goal_id, goal.workflow_id, KINDS[goal.topic][0], _criteria(goal), long_ago)
-                    for goal in self.goals
-                ],
+                rows,
             )
 
-    async def _enroll(self) -> None:
-        ledger, now = Ledger(self.database, allowed_lateness=timedelta(hours=72)), datetime.now(UTC)
-        starts = [
-            EnrollmentStart(
-                account_id=hit.goal.account_id,
-                enrollment_id=hit.enrollment_id,
-                workflow_id=hit.goal.workflow_id,
-                contact_id=hit.contact_id,
-                entered_at=now - timedelta(hours=1),
-                trigger_event_id=None,
-                source="benchmark",
-                event_id=hit.enrollment_id,
-                record_at=now,
-            )
-            for hit in self.hits
-        ]
-        for first in range(0, len(starts), PORTION):
-            await ledger.store(starts[first : first + PORTION])
-        async with self.database.connection() as connection:
-            await connection.execute("analyze")
+
+class Sender:
+    """Hands records to librdkafka, which sends them in the background; keyed as Kafka's own clients do it."""
+
+    def __init__(self, kafka: str, prefix: str, *, linger_ms: int) -> None:
+        self._prefix = prefix
+        self._refused: KafkaError | None = None
+        self._producer = Producer(
+            {
+                "bootstrap.servers": kafka,
+                "linger.ms": linger_ms,
+                "acks": "all",
+                "enable.idempotence": True,
+                "partitioner": "murmur2_random",
+                "queue.buffering.max.messages": 200_000,
+                "socket.nagle.disable": True,
+                "log_level": 3,  # a broker that has just started makes it warn and try again
+            }
+        )
+
+    def send(self, record: Record) -> None:
+        """Returns at once, except while too many are on their way."""
+        while True:
+            try:
+                self._producer.produce(
+                    self._prefix + record.topic, record.value, record.key, on_delivery=self._delivered
+                )
+            except BufferError:
+                self._producer.poll(0.1)
+            else:
+                break
+        self._producer.poll(0)
+
+    def flush(self, seconds: float = 120) -> None:
+        """Returns when all are acknowledged; exits if one is refused or if it takes longer."""
+        deadline = time.monotonic() + seconds
+        while self._producer.flush(1):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"Kafka did not acknowledge everything within {seconds:.0f} s")
+        if self._refused is not None:
+            raise SystemExit(f"Kafka refused a record: {self._refused}")
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        self._refused = self._refused or error
 
 
-def _criteria(goal: BenchmarkGoal) -> str:
-    criteria = {KINDS[goal.topic][1]: goal.value}
-    if goal.topic == "pipeline.stage.changed":
-        criteria["pipeline_id"] = "sales"
-    return json.dumps(criteria)
-
-
-@contextmanager
-def services(kafka: str | None, database: str | None) -> Iterator[tuple[str, str]]:
-    """The addresses of a Kafka and a PostgreSQL: those given, or some of our own for the length of the block."""
-    with (
-        running_kafka() if kafka is None else _given(kafka) as broker,
-        running_postgres() if database is None else _given(database) as url,
-    ):
-        yield broker if isinstance(broker, str) else broker.bootstrap_servers, url
-
-
-@contextmanager
-def _given(address: str) -> Iterator[str]:
-    yield address
-
-
-def new_prefix() -> str:
-    """A prefix for topics that no other run knows."""
-    return f"bench-{secrets.token_hex(3)}."
+def _envelope(topic: str, event_id: str, account_id: str, data: str) -> str:
+    """A plain envelope up to and including `data`, whose braces the caller closes."""
+    return (
+        f'{{"event_id":"{event_id}","event_type":"{topic}","account_id":"{account_id}",'
+        f'"timestamp":"{datetime.now(UTC).isoformat()}","data":{data}'
+    )

@@ -1,0 +1,60 @@
+"""The yardstick: a process that reads and decodes the same records and does nothing else.
+
+python -m benchmarks.bare_loop HOST:PORT TOPIC_PREFIX RECORDS    prints CPU seconds from after the start to the last record
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import subprocess
+import sys
+
+import msgspec
+from aiokafka import AIOKafkaConsumer
+
+from goalstream.config import Settings
+from goalstream.streams.topics import READ_TOPICS
+
+GIVE_UP_SECONDS = 300
+
+
+def run(kafka: str, prefix: str, records: int) -> float:
+    """CPU seconds, user and system, of the loop in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.bare_loop", kafka, prefix, str(records)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=GIVE_UP_SECONDS)
+    return float(done.stdout)
+
+
+async def _read(kafka: str, prefix: str, records: int) -> float:
+    defaults = Settings.model_fields
+    consumer = AIOKafkaConsumer(
+        *(prefix + topic for topic in READ_TOPICS),
+        bootstrap_servers=kafka,
+        group_id=f"{prefix}bare-loop",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=defaults["kafka_fetch_max_wait_ms"].default,
+        fetch_min_bytes=defaults["kafka_fetch_min_bytes"].default,
+    )
+    await consumer.start()
+    try:
+        decode = msgspec.json.Decoder().decode
+        before, seen = _cpu_seconds(), 0
+        while seen < records:
+            for fetched in (await consumer.getmany(timeout_ms=1_000, max_records=10_000)).values():
+                for record in fetched:
+                    decode(record.value)
+                seen += len(fetched)
+        return _cpu_seconds() - before
+    finally:
+        await consumer.stop()
+
+
+def _cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{asyncio.run(_read(sys.argv[1], sys.argv[2], int(sys.argv[3])))}\n")
