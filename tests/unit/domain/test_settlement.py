@@ -30,7 +30,7 @@ def test_without_a_start_there_is_no_enrollment() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"contact_id": "c2"}, {"workflow_id": "w2"}])
-def test_a_match_of_another_contact_or_workflow_does_not_count(changes: dict[str, str]) -> None:
+def test_a_match_of_another_contact_or_workflow_does_not_count(changes: dict[str, Any]) -> None:
     assert verdict(match(**changes)) is Verdict.NO_ENROLLMENT
 
 
