@@ -21,6 +21,7 @@ from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.ports import Batch, Ledger, Partition, Record, Settled
 from goalstream.streams.publisher import Publisher
+from goalstream.streams.together import Together
 from goalstream.streams.usual import read_usual_event
 
 log = structlog.get_logger()
@@ -52,6 +53,7 @@ class Processor:
         self._dead_letters = dead_letters
         self._retry = retry
         self._allowed_lateness = allowed_lateness
+        self._together = Together(self._store_and_settle)
 
     async def process(self, topic: str, batch: Batch) -> None:
         """Processes one poll of a topic. When it returns, PostgreSQL has committed everything the records tell.
@@ -103,42 +105,49 @@ class Processor:
         return told
 
     async def _settle(self, told: list[Told]) -> None:
+        """Settles together with what other agents have at this moment; alone if that fails."""
         try:
-            await self._store_and_settle(told)
-        except Exception as error:
-            if not isinstance(error, RefusedByDatabase):
-                log.exception("batch_failed", records=len(told))
+            is_settled = await self._together.submit(_facts(told))
+        except Exception as error:  # noqa: BLE001 - whatever it is, only the record that causes it is set aside
+            await self._isolate(told, error)
+        else:
+            if not is_settled:
+                await self._settle_alone(told)
+
+    async def _settle_alone(self, told: list[Told]) -> None:
+        try:
+            await self._store_and_settle(_facts(told))
+        except Exception as error:  # noqa: BLE001 - as above
             await self._isolate(told, error)
 
-    async def _store_and_settle(self, told: Sequence[Told]) -> None:
+    async def _store_and_settle(self, facts: Sequence[Fact]) -> None:
         """Two transactions, the same for every kind of fact. Safe to repeat after any crash."""
-        facts = [fact for item in told for fact in item.facts]
         await self._retry("store", lambda: self._ledger.store(facts))
         settled = await self._retry("settle", lambda: self._ledger.settle(facts))
         _report(settled)
         await self._publisher.hand_over(settled.messages)
 
     async def _isolate(self, told: list[Told], error: Exception) -> None:
-        """Finds the record for which a batch fails by halving, sets it aside, and settles all the others."""
+        """Finds the record for which settling fails by halving, sets it aside, and settles all the others."""
         suspects = told
         others: list[Told] = []
         while len(suspects) > 1:
             half = len(suspects) // 2
             try:
-                await self._store_and_settle(suspects[:half])
+                await self._store_and_settle(_facts(suspects[:half]))
                 suspects = suspects[half:]
-            except Exception as latest:  # noqa: BLE001 - whatever it is, the search goes on
-                suspects, others, error = suspects[:half], suspects[half:] + others, latest
+            except Exception:  # noqa: BLE001 - the search goes on
+                suspects, others = suspects[:half], suspects[half:] + others
         (suspect,) = suspects
         if len(told) > 1:
-            await self._settle(suspects)
+            await self._settle_alone(suspects)
         else:
             is_refused = isinstance(error, RefusedByDatabase)
             letter = DeadLetter(suspect.record, "refused_by_database", str(error)) if is_refused else None
             self._dead_letters.count(_partition(suspect.record), [True])
             await self._set_aside([letter or _unexpected(suspect.record, error)])
         if others:
-            await self._settle(others)
+            await self._settle_alone(others)
 
     async def _set_aside(self, letters: Sequence[DeadLetter]) -> None:
         await self._retry("dead_letter", lambda: self._dead_letters.send(letters))
@@ -152,6 +161,10 @@ class Processor:
         metrics.TOO_LATE.inc(len(too_late))
         for fact in too_late:
             log.info("too_late", account=fact.account_id, event_id=fact.event_id, goal=fact.goal_id)
+
+
+def _facts(told: Sequence[Told]) -> list[Fact]:
+    return [fact for item in told for fact in item.facts]
 
 
 def _data(event: Event, record: Record) -> Mapping[str, Any] | None:
