@@ -13,7 +13,6 @@ from typing import Annotated, Any, TypeVar
 import structlog
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from goalstream.config import Settings, describe_settings, load_settings
 from goalstream.errors import GoalstreamError, SettingsError, Unavailable
@@ -190,13 +189,10 @@ def token(
 
 @app.command()
 def config() -> None:
-    """Shows the settings in force and where each comes from; secrets stay hidden."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("setting", "value", "from", "meaning"):
-        table.add_column(heading, overflow="fold")
+    """Shows the settings in force, where each comes from and what it means; secrets stay hidden."""
     for line in describe_settings():
-        table.add_row(line.name, line.value, line.origin, line.meaning)
-    out.print(table)
+        out.print(f"{line.name}={line.value}", markup=False, end="")
+        out.print(f"  # {line.origin}: {line.meaning}", style="dim", markup=False)
 
 
 @app.command()
