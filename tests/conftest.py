@@ -29,7 +29,7 @@ POSTGRES_PORT = 5432
 
 DROP_ATTEMPTS = 5
 
-_services = ExitStack()
+_kafka_in_use, _postgres_in_use = ExitStack(), ExitStack()
 
 
 def pytest_configure() -> None:
@@ -62,8 +62,12 @@ def pytest_runtest_teardown() -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Stops what was started; where several processes share it, waits until the others are done, however long."""
-    _services.close()
+    """Stops what was started; where several processes share it, waits until the others are done, however long.
+
+    In the same order everywhere: else two processes could each wait for the other to leave what it holds on to.
+    """
+    _kafka_in_use.close()
+    _postgres_in_use.close()
 
 
 @pytest.fixture(autouse=True)
@@ -107,7 +111,7 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> P
 @pytest.fixture(scope="session")
 def postgres_url(shared_folder: Path) -> str:
     """A PostgreSQL whose role is no superuser, so that row-level security binds it, and may create databases."""
-    return _services.enter_context(tiers.running_postgres(shared_folder))
+    return _postgres_in_use.enter_context(tiers.running_postgres(shared_folder))
 
 
 @pytest.fixture(scope="session")
@@ -161,7 +165,7 @@ async def api_database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 def kafka(shared_folder: Path) -> RunningKafka:
     """A Kafka of the tier in force."""
-    return _services.enter_context(tiers.running_kafka(shared_folder))
+    return _kafka_in_use.enter_context(tiers.running_kafka(shared_folder))
 
 
 @pytest.fixture(scope="session")
