@@ -131,17 +131,25 @@ def changes(
 ) -> Iterator[Change]:
     """The differences between `recorded` (by goal id) and what should hold, each goal at most once.
 
-    `end_is_known` marks what is recorded now as late; `exit_is_due` marks the achievement that satisfies the logic.
+    `end_is_known` marks what is recorded now as late; `exit_is_due` marks the achievement that satisfies the logic. What moves
+    keeps what was said of it when it was recorded. A copy of its match that holds instead (a smaller record timestamp or
+    payload) moves it too, so that it can stand for the match once that is cleaned away.
     """
     for goal_id, holding in settlement.holdings.items():
         before = recorded.get(goal_id)
-        if before is not None and before.is_valid and _is_trigger(before, holding.match):
+        if before is not None and before.is_valid and _stands_for(before, holding.match):
             continue
         after = _achievement(holding, enrollment_id, recorded_at, end_is_known, exit_is_due and holding.satisfies)
         if before is None:
             yield Change(action=Action.ACHIEVED, achievement=after, before=None)
         elif before.is_valid:
-            moved = replace(after, revision=before.revision, recorded_at=before.recorded_at)
+            moved = replace(
+                after,
+                revision=before.revision,
+                recorded_at=before.recorded_at,
+                late=before.late,
+                should_exit_workflow=before.should_exit_workflow or after.should_exit_workflow,
+            )
             yield Change(action=Action.MOVED, achievement=moved, before=before)
         else:
             yield Change(
@@ -181,18 +189,18 @@ def _achievement(
     )
 
 
-def _is_trigger(achievement: Achievement, match: Match) -> bool:
-    trigger = achievement.trigger
-    return (
-        (trigger.source, trigger.event_id, trigger.occurred_at) == (match.source, match.event_id, match.occurred_at)
-        and achievement.contact_id == match.contact_id
-        and achievement.goal_version == match.goal_version
+def _stands_for(achievement: Achievement, match: Match) -> bool:
+    return (achievement.trigger, achievement.contact_id, achievement.goal_version) == (
+        Trigger.of(match),
+        match.contact_id,
+        match.goal_version,
     )
 
 
 def _refusal_of(achievement: Achievement, settlement: Settlement) -> str:
     """The verdict that now refuses the match by which the goal had been achieved."""
+    trigger = achievement.as_match().identity
     for match, verdict in settlement.verdicts:
-        if match.goal_id == achievement.goal_id and _is_trigger(achievement, match):
+        if match.identity == trigger:
             return SUPERSEDED if verdict is Verdict.ALREADY_SATISFIED else verdict.value
     return Verdict.NO_ENROLLMENT.value

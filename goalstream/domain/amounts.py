@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+from goalstream.domain.texts import MAX_TEXT_LENGTH
+
 MAX_DIGITS = 30
 """Most significant digits of an amount; PostgreSQL's numeric takes far more, a currency far less."""
 
@@ -16,14 +18,15 @@ _NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII).fu
 def parse_amount(value: object) -> Decimal | None:
     """The amount that a JSON number (int or Decimal) or string stands for.
 
-    None when it is none: not a decimal number, negative, more than 30 digits, or an exponent beyond ±30.
+    None when it is none: not a decimal number, longer than a text may be, negative, more than 30 digits, or an exponent
+    beyond ±30.
     """
     match value:
         case bool():
             return None
         case int() | Decimal():
             amount = Decimal(value)
-        case str() if _NUMBER(value):
+        case str() if len(value) <= MAX_TEXT_LENGTH and _NUMBER(value):
             amount = Decimal(value)
         case _:
             return None
@@ -36,8 +39,14 @@ def parse_amount(value: object) -> Decimal | None:
 
 
 def canonical_amount(amount: Decimal) -> str:
-    """The one text of an amount: plain digits, no trailing zeros (`150.00` and `1.5E+2` are both `150`)."""
+    """The one text of an amount: plain digits, no trailing zeros (`150.00` and `1.5E+2` are both `150`).
+
+    Where that takes more than 30 digits, as few of them as `parse_amount` allows: `1E+30`.
+    """
     text = format(amount.copy_abs() if amount == 0 else amount, "f")
     if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return text
+        return text.rstrip("0").rstrip(".")
+    if len(text) <= MAX_DIGITS:
+        return text
+    exponent = min(len(text) - len(text.rstrip("0")), MAX_EXPONENT)
+    return f"{text[:-exponent]}E+{exponent}"

@@ -18,7 +18,10 @@ _UNITS = (("P", "D", 86_400), ("PT", "H", 3_600), ("PT", "M", 60))
 
 
 def parse_duration(text: str) -> timedelta | None:
-    """The length of `P2W`, `P7D`, `PT36H`, `P1DT12H30M`; None when it is not of this form (months have no fixed length)."""
+    """The length of `P2W`, `P7D`, `PT36H`, `P1DT12H30M`; None when it is not of this form (months have no fixed length).
+
+    Raises OverflowError where the form is right and no calendar is long enough.
+    """
     found = _DURATION(text)
     if found is None or text == "P":
         return None

@@ -15,10 +15,7 @@ GoalLogic = Literal["any", "all"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """An event fulfils the criteria of a goal version; says nothing yet about enrollments.
-
-    Identified by (account_id, source, event_id, contact_id, goal_id, occurred_at). `data` is None once erased.
-    """
+    """An event fulfils the criteria of a goal version; says nothing yet about enrollments. `data` is None once erased."""
 
     account_id: str
     contact_id: str
@@ -35,6 +32,11 @@ class Match:
     record_at: datetime
     data: Mapping[str, Any] | None
     traceparent: str | None = None
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes copies one."""
+        return self.account_id, self.contact_id, self.goal_id, self.occurred_at, self.source, self.event_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

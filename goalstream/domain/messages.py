@@ -103,7 +103,7 @@ def goal_document(version: GoalVersion) -> dict[str, Any]:
         "criteria": criteria_document(version.criteria),
         "is_active": version.is_active,
         "version": version.version,
-        "window": format_duration(version.window) if version.window else None,
+        "window": None if version.window is None else format_duration(version.window),
         "measure_after_exit": format_duration(version.measure_after_exit) if version.measure_after_exit else None,
     }
 

@@ -38,7 +38,9 @@ class Verdict(StrEnum):
 class EnrollmentFacts:
     """Everything stored that the answer for one enrollment depends on.
 
-    `kept` are the triggers of valid achievements whose match was cleaned away: they stay inputs, as they are.
+    Starts may name several contacts and workflows; matches, goals and statuses may be those of all of them. `kept` are the
+    triggers of valid achievements: where the match itself was cleaned away, they stay inputs, as they are. (A match that is
+    stored with a later record than its achievement has is a copy that came after the cleaning.)
     """
 
     account_id: str
@@ -74,14 +76,14 @@ class Settlement:
 def settle(facts: EnrollmentFacts, *, allowed_lateness: timedelta) -> Settlement:
     """Walks through the matches in event time; pure, and independent of the order of every argument."""
     goals = _GoalHistory(facts.goal_versions)
-    kept = {id(match) for match in facts.kept}
+    matches, kept = _inputs(facts)
     holdings: dict[str, Holding] = {}
     satisfied_by: Holding | None = None
     verdicts: list[tuple[Match, Verdict]] = []
 
-    for match in sorted((*facts.matches, *facts.kept), key=goals.position):
-        workflow = _workflow_at(match.occurred_at, _in_time(facts.statuses, match, allowed_lateness))
-        verdict = None if id(match) in kept else _refusal(match, facts, goals, workflow, allowed_lateness)
+    for match in sorted((matches | kept).values(), key=goals.position):
+        workflow = _workflow_at(match, _in_time(facts.statuses, match, allowed_lateness))
+        verdict = None if match.identity in kept else _refusal(match, facts, goals, workflow, allowed_lateness)
         if verdict is None and match.goal_id in holdings:
             verdict = Verdict.ALREADY_ACHIEVED
         elif verdict is None and satisfied_by is not None:
@@ -90,7 +92,7 @@ def settle(facts: EnrollmentFacts, *, allowed_lateness: timedelta) -> Settlement
                 satisfied_by.also_matched.append(match.goal_id)
         verdicts.append((match, verdict or Verdict.ACHIEVED))
         if verdict is None:
-            others = goals.in_force(match.occurred_at) if workflow.logic == "all" else set()
+            others = goals.in_force(match) if workflow.logic == "all" else set()
             required = others | {match.goal_id}
             met = len(required & {match.goal_id, *holdings})
             holding = Holding(match=match, met=met, required=len(required), satisfies=met == len(required))
@@ -98,6 +100,27 @@ def settle(facts: EnrollmentFacts, *, allowed_lateness: timedelta) -> Settlement
             satisfied_by = holding if holding.satisfies else None
 
     return Settlement(holdings=holdings, satisfied_by=satisfied_by, verdicts=verdicts)
+
+
+_Matches = dict[tuple[object, ...], Match]
+
+
+def _inputs(facts: EnrollmentFacts) -> tuple[_Matches, _Matches]:
+    """The matches to judge and those that were kept, by identity: of copies the one with the smallest record timestamp."""
+    matches, kept = _smallest(facts.matches), _smallest(facts.kept)
+    return matches, {
+        identity: match
+        for identity, match in kept.items()
+        if identity not in matches or match.record_at < matches[identity].record_at
+    }
+
+
+def _smallest(matches: Iterable[Match]) -> _Matches:
+    smallest: _Matches = {}
+    for match in matches:
+        if match.record_at < smallest.setdefault(match.identity, match).record_at:
+            smallest[match.identity] = match
+    return smallest
 
 
 def _refusal(
@@ -108,7 +131,7 @@ def _refusal(
     if match.record_at - occurred_at > allowed_lateness:
         return Verdict.TOO_LATE
     start = holding_start(_in_time(facts.starts, match, allowed_lateness))
-    if start is None or (start.contact_id, start.workflow_id) != (match.contact_id, match.workflow_id):
+    if start is None or _owner(start) != _owner(match):
         return Verdict.NO_ENROLLMENT
     version = goals.version_of(match)
     if version is None:
@@ -127,6 +150,10 @@ def _refusal(
     return None
 
 
+def _owner(fact: EnrollmentStart | Match) -> tuple[str, str, str]:
+    return fact.account_id, fact.contact_id, fact.workflow_id
+
+
 def _in_time(facts: Iterable[_Dated], match: Match, allowed_lateness: timedelta) -> Iterator[_Dated]:
     """The facts by which a match is judged: those whose record is at most the allowed lateness later than its own."""
     return (fact for fact in facts if fact.record_at - match.record_at <= allowed_lateness)
@@ -143,12 +170,17 @@ def holding_end(ends: Iterable[EnrollmentEnd]) -> EnrollmentEnd | None:
 
 
 def _start_order(start: EnrollmentStart) -> tuple[object, ...]:
-    trigger = start.trigger_event_id or ""
-    return start.entered_at, start.event_id, start.source, start.contact_id, trigger, start.workflow_id
+    said = start.contact_id, _by_text(start.trigger_event_id), start.workflow_id
+    return start.entered_at, start.event_id, start.source, *said
 
 
 def _end_order(end: EnrollmentEnd) -> tuple[object, ...]:
-    return end.ended_at, end.reason != GOAL_ACHIEVED, end.event_id, end.source, end.reason or ""
+    return end.ended_at, end.reason != GOAL_ACHIEVED, end.event_id, end.source, _by_text(end.reason)
+
+
+def _by_text(text: str | None) -> tuple[bool, str]:
+    """Nothing comes after every text, as it does in a canonical payload, where the next key or `null` stands instead."""
+    return text is None, text or ""
 
 
 def _is_before_end(
@@ -173,20 +205,22 @@ class _Workflow:
     logic: GoalLogic = "any"
 
 
-def _workflow_at(moment: datetime, statuses: Iterable[WorkflowStatus]) -> _Workflow:
-    """The state after every status up to `moment`; active with logic `any` before the first."""
+def _workflow_at(match: Match, statuses: Iterable[WorkflowStatus]) -> _Workflow:
+    """The state of the match's workflow after every status up to its time; active with logic `any` before the first."""
+    told = (s for s in statuses if s.workflow_id == match.workflow_id and s.occurred_at <= match.occurred_at)
     workflow = _Workflow()
-    for status in sorted((s for s in statuses if s.occurred_at <= moment), key=_status_order):
+    for status in sorted(told, key=_status_order):
         workflow = _Workflow(status.status == "active", status.goal_logic or workflow.logic)
     return workflow
 
 
 def _status_order(status: WorkflowStatus) -> tuple[object, ...]:
-    return status.occurred_at, status.event_id, status.source, status.goal_logic or "", status.name or "", status.status
+    said = _by_text(status.goal_logic), _by_text(status.name), status.status
+    return status.occurred_at, status.event_id, status.source, *said
 
 
 class _GoalHistory:
-    """The versions of a workflow's goals, each with the interval in which it was in force."""
+    """The versions of goals, each with the interval in which it was in force."""
 
     def __init__(self, versions: Iterable[GoalVersion]) -> None:
         self._versions: dict[str, list[GoalVersion]] = {}
@@ -196,7 +230,7 @@ class _GoalHistory:
     def position(self, match: Match) -> tuple[object, ...]:
         """Where a match stands in the walk."""
         created_at = self._versions[match.goal_id][0].created_at
-        return match.occurred_at, created_at, match.goal_id, match.event_id, match.source
+        return match.occurred_at, created_at, match.goal_id, match.event_id, match.source, match.contact_id
 
     def version_of(self, match: Match) -> GoalVersion | None:
         """The version that the match fulfils, if it was in force when the event occurred.
@@ -210,13 +244,10 @@ class _GoalHistory:
             return None
         return version
 
-    def in_force(self, moment: datetime) -> set[str]:
-        """The goals that could be achieved at `moment`."""
-        return {
-            goal_id
-            for goal_id in self._versions
-            if (version := self._at(goal_id, moment)) is not None and version.can_be_achieved
-        }
+    def in_force(self, match: Match) -> set[str]:
+        """The goals of the match's workflow that could be achieved at its time."""
+        versions = (self._at(goal_id, match.occurred_at) for goal_id in self._versions)
+        return {v.goal_id for v in versions if v and v.can_be_achieved and v.workflow_id == match.workflow_id}
 
     def _at(self, goal_id: str, moment: datetime) -> GoalVersion | None:
         versions = self._versions[goal_id]

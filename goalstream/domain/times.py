@@ -6,7 +6,10 @@ import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)?", re.ASCII).fullmatch
+# What Python reads more generously than RFC 3339 is refused here: 24:00 (from 3.14 on), and offsets of 60 minutes and more.
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ](?!24)\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:[0-5]\d)?", re.ASCII
+).fullmatch
 
 _SECONDS = slice(17, 19)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -61,6 +61,47 @@ def test_an_earlier_match_moves_the_achievement_with_its_revision() -> None:
     assert change.before is before["g1"]
 
 
+def test_what_moves_keeps_what_was_said_when_it_was_recorded() -> None:
+    before = recorded(match())
+    after_the_exit = changes(
+        before,
+        settled(match(), match(-1, "e0"), ends=[end(5)]),
+        enrollment_id="n1",
+        recorded_at=at(30),
+        end_is_known=True,
+        exit_is_due=False,
+    )
+    (change,) = after_the_exit
+    assert change.action is Action.MOVED
+    moved = change.achievement
+    assert (moved.recorded_at, moved.late, moved.should_exit_workflow) == (at(20), False, True)
+
+
+def test_what_moves_and_satisfies_now_says_that_the_contact_exits() -> None:
+    goals = [goal("g1"), goal("g2")]
+    logic = [status(-20, "active", "all"), status(-0.5, "active", "any")]
+    before = recorded(match(-1), goal_versions=goals, statuses=logic)
+    assert not before["g1"].should_exit_workflow
+    (change,) = difference(before, match(0), goal_versions=goals, statuses=logic)
+    assert (change.action, change.achievement.should_exit_workflow) == (Action.MOVED, True)
+
+
+def test_a_newer_version_or_contact_moves_the_achievement_as_well() -> None:
+    before = recorded(match())
+    versions = [goal(), goal(version=2, effective_from=at(-1))]
+    (change,) = difference(before, match(goal_version=2), goal_versions=versions)
+    assert (change.action, change.achievement.goal_version) == (Action.MOVED, 2)
+    (change,) = difference(before, match(contact_id="c2"), starts=[start(contact_id="c2")])
+    assert (change.action, change.achievement.contact_id) == (Action.MOVED, "c2")
+
+
+@pytest.mark.parametrize("copy", [{"data": {"contact_id": "c0"}}, {"record_at": at(-0.5)}])
+def test_a_copy_that_holds_instead_is_followed_by_the_achievement(copy: dict[str, Any]) -> None:
+    (change,) = difference(recorded(match()), match(**copy))
+    assert change.action is Action.MOVED
+    assert change.achievement.as_match() == match(**copy)
+
+
 @pytest.mark.parametrize(
     ("reason", "facts"),
     [

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from goalstream.domain.amounts import canonical_amount, parse_amount
 from goalstream.domain.durations import format_duration, parse_duration
@@ -20,7 +22,7 @@ def test_one_amount_has_many_forms_and_one_text(value: object) -> None:
     assert canonical_amount(amount) == "150"
 
 
-@pytest.mark.parametrize("value", [None, True, 1.5, "", "1_0", " 1", "\u0661", "NaN", Decimal("NaN"), Decimal("Infinity"), -1, "-0.01", "1e31", "1e-31", "1" * 31, "1e99999"])  # fmt: skip
+@pytest.mark.parametrize("value", [None, True, 1.5, "", "1_0", " 1", "\u0661", "NaN", Decimal("NaN"), Decimal("Infinity"), -1, "-0.01", "1e31", "1e-31", "1" * 31, "1e99999", "+1", ".", "-", "0x1", "1,5", "\n1", "1\n", "0" * 255 + "1", 10**30, "1." + "0" * 30, [], b"1"])  # fmt: skip
 def test_what_is_no_amount_is_none(value: object) -> None:
     assert parse_amount(value) is None
 
@@ -29,6 +31,40 @@ def test_canonical_amounts_have_no_exponent_sign_or_trailing_zeros() -> None:
     assert canonical_amount(Decimal("1E+3")) == "1000"
     assert canonical_amount(Decimal("0.10")) == "0.1"
     assert canonical_amount(Decimal("-0.00")) == "0"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("9" * 30, "9" * 30),
+        ("1e30", "1E+30"),
+        (Decimal("10E+30"), "10E+30"),
+        (Decimal("1.5E+30"), "15E+29"),
+        ("9" * 30 + "e30", "9" * 30 + "E+30"),
+        ("1e-30", "0." + "0" * 29 + "1"),
+        (Decimal("0E+30"), "0"),
+        (Decimal("-0E-30"), "0"),
+    ],
+)
+def test_amounts_at_the_edge_are_accepted_and_shown_so_that_they_are_accepted_again(value: object, shown: str) -> None:
+    amount = parse_amount(value)
+    assert amount is not None
+    assert canonical_amount(amount) == shown
+    assert parse_amount(shown) == amount
+
+
+@given(
+    digits=st.integers(0, 10**30 - 1) | st.integers(0, 999),
+    exponent=st.integers(-30, 30),
+    padding=st.integers(0, 5),
+)
+def test_every_accepted_amount_has_one_text_which_is_accepted(digits: int, exponent: int, padding: int) -> None:
+    amount = parse_amount(f"{digits}E{exponent}")
+    assert amount is not None
+    text = canonical_amount(amount)
+    assert parse_amount(text) == amount
+    wider = parse_amount(f"{digits}{'0' * padding}E{exponent - padding}")
+    assert wider is None or canonical_amount(wider) == text
 
 
 @pytest.mark.parametrize(
@@ -55,6 +91,17 @@ def test_what_is_no_duration_is_none(text: str) -> None:
     assert parse_duration(text) is None
 
 
+@pytest.mark.parametrize("text", ["P999999999W", "P999999999DT24H"])
+def test_what_no_calendar_can_hold_is_an_overflow(text: str) -> None:
+    with pytest.raises(OverflowError):
+        parse_duration(text)
+
+
+@given(seconds=st.integers(0, 3650 * 86_400))
+def test_a_duration_that_is_shown_is_the_duration_that_is_read(seconds: int) -> None:
+    assert parse_duration(format_duration(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
+
+
 @pytest.mark.parametrize(
     ("text", "moment"),
     [
@@ -62,6 +109,9 @@ def test_what_is_no_duration_is_none(text: str) -> None:
         ("2026-11-23t10:00:00z", datetime(2026, 11, 23, 10, tzinfo=UTC)),
         ("2026-11-23 10:00:00", datetime(2026, 11, 23, 10, tzinfo=UTC)),
         ("2026-11-23T10:00:00.1234569Z", datetime(2026, 11, 23, 10, 0, 0, 123_456, tzinfo=UTC)),
+        ("2026-11-23T10:00:00.5", datetime(2026, 11, 23, 10, 0, 0, 500_000, tzinfo=UTC)),
+        ("2026-11-23T10:00:00-00:00", datetime(2026, 11, 23, 10, tzinfo=UTC)),
+        ("2026-11-23T00:00:00+23:59", datetime(2026, 11, 22, 0, 1, tzinfo=UTC)),
         ("2026-11-23T10:00:00+05:30", datetime(2026, 11, 23, 4, 30, tzinfo=UTC)),
         ("2016-12-31T23:59:60Z", datetime(2017, 1, 1, tzinfo=UTC)),
     ],
@@ -70,7 +120,7 @@ def test_times_are_read_as_rfc_3339_writes_them(text: str, moment: datetime) -> 
     assert parse_time(text) == moment
 
 
-@pytest.mark.parametrize("text", ["", "2026-11-23", "2026-11-23T10:00Z", "2026-11-23T10:00:00,5Z", "2026-02-30T10:00:00Z", "0001-01-01T00:00:00+10:00", "9999-12-31T23:59:60Z", "2026-11-23T10:00:00+2"])  # fmt: skip
+@pytest.mark.parametrize("text", ["", "2026-11-23", "2026-11-23T10:00Z", "2026-11-23T10:00:00,5Z", "2026-02-30T10:00:00Z", "0001-01-01T00:00:00+10:00", "9999-12-31T23:59:60Z", "2026-11-23T10:00:00+2", "2026-11-23T10:00:00+05:99", "2026-11-23T10:00:00+24:00", "2026-11-23T24:00:00Z", "2026-11-23T10:60:00Z", "2026-11-23T10:00:61Z", "0000-01-01T00:00:00Z", "2026-11-23T10:00:00Z\n", "20261123T100000Z", "2026-11-23T10:00:00.Z", "\u0662026-11-23T10:00:00Z"])  # fmt: skip
 def test_what_is_no_time_is_none(text: str) -> None:
     assert parse_time(text) is None
 
@@ -83,8 +133,13 @@ def test_a_records_timestamp_becomes_a_moment_if_a_calendar_knows_it() -> None:
 
 def test_uuids_have_one_form_in_either_case() -> None:
     assert is_uuid("d1a7c0de-0000-4000-8000-00000000000A")
+    assert is_uuid("D1A7C0DE-ffff-0000-FFFF-ffffffffffff")
     for text in (
         "d1a7c0de000040008000000000000001",
+        " d1a7c0de-0000-4000-8000-000000000001",
+        "d1a7c0de-0000-4000-8000-000000000001\n",
+        "d1a7c0de-0000-4000-8000-0000000000011",
+        "\uff11" * 8 + "-0000-4000-8000-000000000001",
         "{d1a7c0de-0000-4000-8000-000000000001}",
         "",
         "d1a7c0de-0000-4000-8000-00000000000g",
@@ -94,6 +149,8 @@ def test_uuids_have_one_form_in_either_case() -> None:
 
 def test_names_are_stripped_and_folded_and_some_characters_forbidden() -> None:
     assert fold_name("\u2003Straße ") == "strasse"
+    assert fold_name("a  b") == "a  b"
     assert has_forbidden_character("a\x00")
     assert has_forbidden_character("\udfff")
-    assert not has_forbidden_character("😀")
+    assert has_forbidden_character("\ud800 first")
+    assert not has_forbidden_character("😀\ue000\ud7ff\x01 ")
