@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from goalstream.domain import messages
 from goalstream.domain.achievements import Achievement, Action, Change, changes
 from goalstream.domain.facts import Match
-from goalstream.domain.settlement import settle
-from tests.unit.domain.builders import LATENESS, at, end, enrollment, goal, match, settled, start, status
+from tests.unit.domain.builders import at, end, goal, match, settled, start, status
 
 
 def difference(recorded: dict[str, Achievement], *matches: Match, **facts: Any) -> list[Change]:
@@ -59,6 +55,45 @@ def test_an_earlier_match_moves_the_achievement_with_its_revision() -> None:
     assert (change.achievement.revision, change.achievement.achieved_at) == (1, at(-1))
     assert change.achievement.achievement_id == before["g1"].achievement_id
     assert change.before is before["g1"]
+
+
+def test_only_the_achievement_that_completes_the_logic_says_that_the_contact_exits() -> None:
+    goals = [goal("g1"), goal("g2")]
+    found = recorded(match(), match(1, "e2", "g2"), goal_versions=goals, statuses=[status(-20, "active", "all")])
+    assert {goal_id: one.should_exit_workflow for goal_id, one in found.items()} == {"g1": False, "g2": True}
+    assert {goal_id: (one.met, one.required) for goal_id, one in found.items()} == {"g1": (1, 2), "g2": (2, 2)}
+
+
+def test_an_achievement_that_sends_no_exit_does_not_say_so() -> None:
+    (change,) = changes(
+        {}, settled(match()), enrollment_id="n1", recorded_at=at(20), end_is_known=True, exit_is_due=False
+    )
+    assert (change.achievement.late, change.achievement.should_exit_workflow) == (True, False)
+
+
+def test_goals_matched_by_the_same_event_are_recorded() -> None:
+    goals = [goal("g1"), goal("g2", created_at=at(-90))]
+    assert recorded(match(), match(goal_id="g2"), goal_versions=goals)["g1"].also_matched == ("g2",)
+
+
+def test_what_was_restored_moves_with_its_revision() -> None:
+    (revoked,) = difference(recorded(match()), match(), ends=[end(-1)])
+    (restored,) = difference({"g1": revoked.achievement}, match())
+    (moved,) = difference({"g1": restored.achievement}, match(), match(-1, "e0"))
+    assert (moved.action, moved.achievement.revision) == (Action.MOVED, 3)
+
+
+def test_a_revocation_keeps_everything_but_its_revision_and_reason() -> None:
+    before = recorded(match())["g1"]
+    (change,) = difference({"g1": before}, match(), ends=[end(-1)])
+    assert change.before is before
+    assert change.achievement == replace(before, revision=2, revoked_at=at(20), revoked_reason="after_enrollment")
+
+
+def test_the_reason_of_a_revocation_is_the_verdict_on_its_own_trigger() -> None:
+    earlier = match(-5, "e0", record_at=at(100))
+    (change,) = difference(recorded(match()), earlier, match(), statuses=[status(-1, "inactive")])
+    assert change.achievement.revoked_reason == "workflow_inactive"
 
 
 def test_what_moves_keeps_what_was_said_when_it_was_recorded() -> None:
@@ -150,112 +185,3 @@ def test_what_is_revoked_stays_revoked_without_another_message() -> None:
 
 def test_an_achievement_stands_for_its_match() -> None:
     assert recorded(match())["g1"].as_match() == match()
-
-
-def test_the_achieved_message_is_what_the_contract_says() -> None:
-    achievement = recorded(match())["g1"]
-    message = messages.achieved(achievement)
-    achievement_id = str(uuid5(NAMESPACE_URL, "goalstream:achievement:a1:n1:g1"))
-    assert message.message_id == str(uuid5(NAMESPACE_URL, f"goalstream:workflow.goal.achieved:{achievement_id}:1"))
-    assert (message.topic, message.subject, message.time) == ("workflow.goal.achieved", "c1", at(0))
-    assert message.data == {
-        "achievement_id": achievement_id,
-        "account_id": "a1",
-        "workflow_id": "w1",
-        "workflow_enrollment_id": "n1",
-        "contact_id": "c1",
-        "goal_config_id": "g1",
-        "goal_version": 1,
-        "goal_type": "tag_added",
-        "achieved_at": at(0),
-        "recorded_at": at(20),
-        "revision": 1,
-        "trigger_event": {
-            "event_id": "e1",
-            "source": "contact.tag.added",
-            "event_type": "contact.tag.added",
-            "occurred_at": at(0),
-            "data": {"contact_id": "c1"},
-        },
-        "metadata": {"late": False, "also_matched": [], "occurred_at_source": "event", "clock_ahead": False},
-        "progress": {"met": 1, "required": 1},
-        "should_exit_workflow": True,
-    }
-
-
-def test_the_revoked_message_says_when_and_why() -> None:
-    (change,) = difference(recorded(match()), match(), ends=[end(-1)])
-    message = messages.revoked(change.achievement)
-    assert message.topic == "workflow.goal.revoked"
-    assert (message.data["revoked_at"], message.data["revoked_reason"]) == (at(20), "after_enrollment")
-
-
-def test_the_exit_message_has_one_id_for_an_enrollment() -> None:
-    message = messages.exited(recorded(match())["g1"])
-    assert message.message_id == str(uuid5(NAMESPACE_URL, "goalstream:workflow.exit.goal:a1:n1"))
-    assert message.data == {
-        "account_id": "a1",
-        "workflow_id": "w1",
-        "workflow_enrollment_id": "n1",
-        "contact_id": "c1",
-        "exit_reason": "goal_achieved",
-        "goal_type": "tag_added",
-        "goal_config_id": "g1",
-        "achieved_at": at(0),
-    }
-
-
-def test_a_goal_is_announced_and_so_is_its_deletion() -> None:
-    version = goal(window=timedelta(days=7), measure_after_exit=timedelta(hours=36))
-    document = messages.goal_document(version)
-    assert (document["window"], document["measure_after_exit"]) == ("P7D", "PT36H")
-    announced = messages.configured(document, version, at(0))
-    assert announced.message_id == str(uuid5(NAMESPACE_URL, "goalstream:goal:g1:1"))
-    assert (announced.subject, announced.data) == ("g1", document)
-    deleted = messages.configured(document, goal(version=2, is_deleted=True), at(0))
-    assert deleted.data["deleted"] is True
-    assert messages.goal_document(goal())["window"] is None
-
-
-ARRIVALS = st.lists(
-    st.sampled_from(
-        [
-            ("starts", start()),
-            ("starts", start(-5, event_id="s2")),
-            ("ends", end(3)),
-            ("ends", end(1, "goal_achieved", event_id="x2")),
-            ("statuses", status(-20, "active", "all")),
-            ("statuses", status(2, "inactive")),
-            ("matches", match(0)),
-            ("matches", match(-7, "e0")),
-            ("matches", match(1, "e2", "g2")),
-            ("matches", match(2.5, "e3", "g2")),
-        ]
-    ),
-    max_size=10,
-    unique_by=repr,
-)
-
-
-@given(arrivals=ARRIVALS)
-def test_facts_one_at_a_time_lead_to_the_same_achievements_as_all_at_once(arrivals: list[tuple[str, Any]]) -> None:
-    goals = [goal("g1"), goal("g2")]
-
-    def record(state: dict[str, Achievement], told: list[tuple[str, Any]]) -> dict[str, Achievement]:
-        facts: dict[str, Any] = {"starts": [], "ends": [], "statuses": [], "matches": []}
-        for name, fact in told:
-            facts[name].append(fact)
-        settlement = settle(enrollment(goal_versions=goals, **facts), allowed_lateness=LATENESS)
-        found = changes(
-            state, settlement, enrollment_id="n1", recorded_at=at(20), end_is_known=False, exit_is_due=False
-        )
-        return state | {change.achievement.goal_id: change.achievement for change in found}
-
-    def valid(state: dict[str, Achievement]) -> dict[str, object]:
-        return {goal_id: found.trigger for goal_id, found in state.items() if found.is_valid}
-
-    state: dict[str, Achievement] = {}
-    for number in range(len(arrivals)):
-        state = record(state, arrivals[: number + 1])
-    assert valid(state) == valid(record({}, arrivals))
-    assert record(state, arrivals) == state

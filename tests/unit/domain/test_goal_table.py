@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goalstream.domain.events import Appointment, Event, FormSubmission, Occurrence, Payment, StageChange, TagAdded
+from goalstream.domain.events import Appointment, FormSubmission, Occurrence, Payment, StageChange, TagAdded
 from goalstream.domain.goal_table import GoalTable
 from goalstream.domain.goals import (
     AppointmentCriteria,
@@ -20,7 +20,8 @@ from goalstream.domain.goals import (
     StageCriteria,
     TagCriteria,
 )
-from tests.unit.domain.builders import OTHER_ACCOUNT, at, event, goal
+from tests.unit.domain.builders import ACCOUNT, OTHER_ACCOUNT, at, event, goal
+from tests.unit.domain.reference import matching
 
 
 def table_of(*versions: GoalVersion) -> GoalTable:
@@ -52,7 +53,11 @@ def fulfils(criteria: Criteria, occurrence: Occurrence) -> bool:
         (PurchaseCriteria(currency="EUR"), Payment(Decimal(1), None, ()), False),
         (PurchaseCriteria(product_id="p"), Payment(None, None, ("o", "p")), True),
         (PurchaseCriteria(product_id="p"), Payment(None, None, ("o",)), False),
+        (PurchaseCriteria(any_purchase=True), Payment(Decimal(1), "EUR", ("p",)), True),
         (AppointmentCriteria(any_appointment=True), Appointment(None, None), True),
+        (AppointmentCriteria(any_appointment=True), Appointment("c", "s"), True),
+        (AppointmentCriteria(service_id="s"), Appointment("c", "s"), True),
+        (AppointmentCriteria(service_id="s"), Appointment("s", None), False),
         (AppointmentCriteria(calendar_id="c"), Appointment("c", "s"), True),
         (AppointmentCriteria(calendar_id="c", service_id="s"), Appointment("c", None), False),
         (FormCriteria(form_id="form-123"), FormSubmission("form-123"), True),
@@ -63,6 +68,20 @@ def fulfils(criteria: Criteria, occurrence: Occurrence) -> bool:
 )
 def test_every_key_that_is_present_must_hold(criteria: Criteria, occurrence: Occurrence, expected: bool) -> None:
     assert fulfils(criteria, occurrence) is expected
+
+
+def test_from_an_amount_up_every_goal_is_found_and_none_above_it() -> None:
+    minimums = [None, "0", "99.99", "100", "100.00", "100.01", "1E+30"]
+    goals = [
+        goal(
+            f"g{number}", criteria=PurchaseCriteria(product_id="p", min_amount=None if text is None else Decimal(text))
+        )
+        for number, text in enumerate(minimums)
+    ]
+    found = table_of(*goals[::-1]).match(event(Payment(Decimal(100), None, ("p", "p", "o"))))
+    assert sorted(version.goal_id for version in found) == ["g0", "g1", "g2", "g3", "g4"]
+    without_amount = table_of(*goals).match(event(Payment(None, None, ("p",))))
+    assert [version.goal_id for version in without_amount] == ["g0"]
 
 
 def test_accounts_never_meet() -> None:
@@ -95,8 +114,10 @@ def test_a_version_that_is_known_changes_nothing() -> None:
 
 
 IDS = st.sampled_from([None, "a", "b"])
-CRITERIA = st.one_of(
-    st.builds(TagCriteria, tag_id=IDS, tag_name=st.sampled_from([None, "A", " b"])),
+KINDS: list[st.SearchStrategy[Criteria]] = [
+    st.builds(TagCriteria, tag_id=IDS, tag_name=st.sampled_from([None, "A", " b"])).filter(
+        lambda one: one != TagCriteria()
+    ),
     st.builds(
         PurchaseCriteria,
         product_id=IDS,
@@ -106,7 +127,7 @@ CRITERIA = st.one_of(
     st.builds(AppointmentCriteria, calendar_id=IDS, service_id=IDS),
     st.builds(FormCriteria, form_id=st.sampled_from(["a", "b"])),
     st.builds(StageCriteria, pipeline_id=st.sampled_from(["a", "b"]), stage_id=st.sampled_from(["a", "b"])),
-)
+]
 OCCURRENCES = st.one_of(
     st.builds(TagAdded, IDS, IDS),
     st.builds(
@@ -121,40 +142,50 @@ OCCURRENCES = st.one_of(
 )
 
 
-def slowly_fulfils(criteria: Criteria, occurrence: Occurrence) -> bool:
-    """The criteria as the contract says them, one by one."""
-    match criteria, occurrence:
-        case TagCriteria(), TagAdded():
-            if criteria.tag_id is not None and occurrence.tag_id is not None:
-                return criteria.tag_id == occurrence.tag_id
-            name = None if criteria.tag_name is None else criteria.tag_name.strip().casefold()
-            return name is not None and name == occurrence.folded_name
-        case PurchaseCriteria(), Payment():
-            return (
-                (criteria.product_id is None or criteria.product_id in occurrence.product_ids)
-                and (criteria.currency is None or criteria.currency == occurrence.currency)
-                and (
-                    criteria.min_amount is None
-                    or (occurrence.amount is not None and occurrence.amount >= criteria.min_amount)
+@st.composite
+def histories(draw: st.DrawFn) -> list[GoalVersion]:
+    """Versions of a few goals in two accounts that share goal ids, each goal's in ascending order."""
+    versions: list[GoalVersion] = []
+    for account_id in (ACCOUNT, OTHER_ACCOUNT):
+        for goal_id in ("g1", "g2", "g3", "g4"):
+            kind = draw(st.sampled_from(KINDS))
+            moments = sorted(draw(st.sets(st.integers(-3, 3), max_size=3)))
+            versions += [
+                goal(
+                    goal_id,
+                    number,
+                    draw(kind),
+                    account_id=account_id,
+                    effective_from=at(moment),
+                    is_active=draw(st.sampled_from([True, True, False])),
+                    is_deleted=draw(st.sampled_from([False, False, True])),
                 )
-            )
-        case AppointmentCriteria(), Appointment():
-            return criteria.calendar_id in (None, occurrence.calendar_id) and criteria.service_id in (
-                None,
-                occurrence.service_id,
-            )
-        case FormCriteria(), FormSubmission():
-            return criteria.form_id == occurrence.form_id
-        case StageCriteria(), StageChange():
-            return (criteria.pipeline_id, criteria.stage_id) == (occurrence.pipeline_id, occurrence.stage_id)
-        case _:
-            return False
+                for number, moment in enumerate(moments, start=1)
+            ]
+    return versions
 
 
-@given(criteria=st.lists(CRITERIA, max_size=12), occurrence=OCCURRENCES)
-def test_the_index_finds_what_a_slow_look_finds(criteria: list[Criteria], occurrence: Occurrence) -> None:
-    usable = [one for one in criteria if one != TagCriteria()]
-    versions = [goal(f"g{number}", criteria=one) for number, one in enumerate(usable)]
-    asked: Event = event(occurrence)
-    found = sorted(version.goal_id for version in table_of(*versions).match(asked))
-    assert found == sorted(v.goal_id for v in versions if slowly_fulfils(v.criteria, occurrence))
+@given(
+    versions=histories(),
+    occurrence=OCCURRENCES,
+    hours=st.sampled_from([-4, -3, -2.5, 0, 1, 3, 4]),
+    account_id=st.sampled_from([ACCOUNT, OTHER_ACCOUNT]),
+    cut=st.integers(0, 24),
+)
+def test_the_index_finds_what_a_look_at_every_version_finds(
+    versions: list[GoalVersion], occurrence: Occurrence, hours: float, account_id: str, cut: int
+) -> None:
+    asked = event(occurrence, hours, account_id=account_id, record_at=at(hours + 2))
+    table = GoalTable()
+    for told in (versions[:cut], versions, versions):
+        table.add(told)
+    found = table.match(asked)
+    assert {(version.goal_id, version.version) for version in found} == matching(versions, asked)
+    assert len(found) == len({version.goal_id for version in found})
+    assert all(version.account_id == account_id for version in found)
+
+
+@given(versions=histories())
+def test_the_table_counts_the_goals_that_can_be_achieved(versions: list[GoalVersion]) -> None:
+    newest = {(version.account_id, version.goal_id): version for version in versions}
+    assert len(table_of(*versions)) == sum(version.can_be_achieved for version in newest.values())

@@ -1,27 +1,19 @@
-"""When a match counts: each rule as a sentence, and that neither order nor repetition matters."""
+"""When a match counts: each rule as a sentence."""
 
 from __future__ import annotations
 
-import random
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Match, WorkflowStatus
-from goalstream.domain.settlement import Settlement, Verdict, holding_end, holding_start, settle
-from tests.unit.domain.builders import LATENESS, at, end, enrollment, goal, match, settled, start, status, verdict
-
-
-def achieved(settlement: Settlement) -> dict[str, str]:
-    return {goal_id: holding.match.event_id for goal_id, holding in settlement.holdings.items()}
+from goalstream.domain.settlement import Verdict, holding_end, holding_start
+from tests.unit.domain.builders import at, end, goal, match, settled, start, status, verdict
 
 
 def test_a_match_within_the_enrollment_is_an_achievement() -> None:
     settlement = settled(match())
-    assert achieved(settlement) == {"g1": "e1"}
+    assert settlement.holdings["g1"].match == match()
     assert settlement.satisfied_by is settlement.holdings["g1"]
 
 
@@ -112,59 +104,10 @@ def test_facts_that_come_more_than_the_lateness_after_a_match_do_not_judge_it() 
     assert verdict(match(0), statuses=[status(-1, "inactive", record_at=at(72.001))]) is Verdict.ACHIEVED
 
 
-def test_with_any_the_first_goal_satisfies_and_nothing_more_is_recorded() -> None:
-    goals = [goal("g1"), goal("g2")]
-    settlement = settled(match(0), match(1, "e2", "g2"), match(2, "e3", "g1"), goal_versions=goals)
-    assert achieved(settlement) == {"g1": "e1"}
-    assert [found for _, found in settlement.verdicts] == [
-        Verdict.ACHIEVED,
-        Verdict.ALREADY_SATISFIED,
-        Verdict.ALREADY_ACHIEVED,
-    ]
-
-
-def test_goals_matched_by_the_same_event_are_named() -> None:
-    goals = [goal("g1"), goal("g2", created_at=at(-90)), goal("g3", created_at=at(-80))]
-    settlement = settled(match(0), match(0, goal_id="g2"), match(1, "e2", "g3"), goal_versions=goals)
-    assert settlement.holdings["g1"].also_matched == ["g2"]
-
-
-def test_with_all_every_goal_in_force_is_needed() -> None:
-    goals = [goal("g1"), goal("g2"), goal("g3", is_active=False), goal("g4", effective_from=at(50))]
-    everything = {"goal_versions": goals, "statuses": [status(-20, "active", "all")]}
-    first = settled(match(0), **everything)
-    assert first.satisfied_by is None
-    assert (first.holdings["g1"].met, first.holdings["g1"].required) == (1, 2)
-    both = settled(match(0), match(1, "e2", "g2"), **everything)
-    assert both.satisfied_by is both.holdings["g2"]
-    assert (both.holdings["g2"].met, both.holdings["g2"].required) == (2, 2)
-
-
-def test_a_status_without_logic_keeps_the_previous_one() -> None:
-    statuses = [status(-20, "active", "all"), status(-15, "active")]
-    assert settled(match(0), goal_versions=[goal("g1"), goal("g2")], statuses=statuses).satisfied_by is None
-
-
-def test_the_removal_of_an_unmet_goal_satisfies_nobody_by_itself() -> None:
-    goals = [goal("g1"), goal("g2"), goal("g2", version=2, effective_from=at(5), is_deleted=True)]
-    assert settled(match(0), goal_versions=goals, statuses=[status(-20, "active", "all")]).satisfied_by is None
-
-
 def test_a_contact_already_enrolled_gets_a_new_goal_for_later_events_only() -> None:
     young = [goal(effective_from=at(0), created_at=at(-1))]
     assert verdict(match(0), goal_versions=young) is Verdict.ACHIEVED
     assert verdict(match(-0.5), goal_versions=young) is Verdict.GOAL_NOT_IN_FORCE
-
-
-def test_at_the_same_time_the_goal_created_first_comes_first() -> None:
-    goals = [goal("g1", created_at=at(-50)), goal("g2", created_at=at(-60))]
-    assert achieved(settled(match(0), match(0, "e2", "g2"), goal_versions=goals)) == {"g2": "e2"}
-
-
-def test_an_achievement_whose_match_was_cleaned_away_stays_an_input() -> None:
-    settlement = settled(match(1, "e2"), kept=[match(0)], ends=[end(-5)])
-    assert achieved(settlement) == {"g1": "e1"}
-    assert settlement.verdicts[1][1] is Verdict.AFTER_ENROLLMENT
 
 
 def test_of_contradicting_starts_the_smallest_holds() -> None:
@@ -180,109 +123,6 @@ def test_of_contradicting_ends_the_smallest_holds_and_the_echo_first() -> None:
         4, "goal_achieved", event_id="z"
     )
     assert holding_end([]) is None
-
-
-def test_another_workflow_that_a_start_names_has_a_status_and_goals_of_its_own() -> None:
-    starts = [start(-10), start(-9, event_id="s2", workflow_id="w2")]
-    statuses = [status(-20, "active", "all"), status(-1, "inactive", workflow_id="w2")]
-    statuses.append(status(-1, "active", "any", workflow_id="w2", event_id="z"))
-    goals = [goal("g1"), goal("g2"), goal("g3", workflow_id="w2")]
-    first, both = match(0), match(1, "e2", "g2")
-    assert settled(first, starts=starts, statuses=statuses, goal_versions=goals).satisfied_by is None
-    settlement = settled(first, both, starts=starts, statuses=statuses, goal_versions=goals)
-    assert achieved(settlement) == {"g1": "e1", "g2": "e2"}
-    assert settlement.satisfied_by is settlement.holdings["g2"]
-    assert (settlement.holdings["g2"].met, settlement.holdings["g2"].required) == (2, 2)
-
-
-def test_copies_of_a_match_are_one_with_the_smallest_record_timestamp() -> None:
-    copies = [match(0, record_at=at(80)), match(0, record_at=at(70)), match(0, record_at=at(71))]
-    for told in (copies, copies[::-1]):
-        settlement = settled(*told, ends=[end(-1, record_at=at(143))])
-        assert [(one.record_at, found) for one, found in settlement.verdicts] == [(at(70), Verdict.ACHIEVED)]
-
-
-def test_the_same_event_sent_again_with_another_time_is_another_match_and_the_first_counts() -> None:
-    settlement = settled(match(2), match(1))
-    assert settlement.holdings["g1"].match.occurred_at == at(1)
-    assert [found for _, found in settlement.verdicts] == [Verdict.ACHIEVED, Verdict.ALREADY_ACHIEVED]
-
-
-def test_a_goal_matched_by_the_same_event_is_named_once() -> None:
-    goals = [goal("g1"), goal("g2", created_at=at(-90))]
-    both = [match(0), match(0, goal_id="g2"), match(0, goal_id="g2", record_at=at(1))]
-    assert settled(*both, goal_versions=goals).holdings["g1"].also_matched == ["g2"]
-
-
-@pytest.mark.parametrize(
-    "other",
-    [{"event_id": "e2"}, {"source": "elsewhere"}, {"occurred_at": at(1)}],
-)
-def test_a_goal_matched_by_another_event_is_not_named(other: dict[str, Any]) -> None:
-    goals = [goal("g1"), goal("g2", created_at=at(-90))]
-    settlement = settled(match(0), match(**({"goal_id": "g2"} | other)), goal_versions=goals)
-    assert settlement.holdings["g1"].also_matched == []
-
-
-def test_a_match_that_is_stored_again_after_it_was_cleaned_away_does_not_take_its_achievement_back() -> None:
-    late_copy = match(0, record_at=at(200))
-    for facts in ({"kept": [match(0)]}, {"kept": [match(0), match(0)]}):
-        assert [found for _, found in settled(late_copy, **facts).verdicts] == [Verdict.ACHIEVED]
-
-
-def test_a_match_that_is_still_stored_is_judged_though_it_is_recorded_as_an_achievement() -> None:
-    settlement = settled(match(0), kept=[match(0)], ends=[end(-1)])
-    assert [found for _, found in settlement.verdicts] == [Verdict.AFTER_ENROLLMENT]
-
-
-def test_what_was_cleaned_away_satisfies_as_it_did() -> None:
-    goals = [goal("g1"), goal("g2")]
-    everything: dict[str, Any] = {"goal_versions": goals, "statuses": [status(-20, "active", "all")]}
-    settlement = settled(match(1, "e2", "g2"), match(2, "e3", "g2"), kept=[match(0)], **everything)
-    assert achieved(settlement) == {"g1": "e1", "g2": "e2"}
-    assert settlement.satisfied_by is settlement.holdings["g2"]
-
-
-def test_a_change_of_logic_satisfies_nobody_by_itself_but_the_next_achievement() -> None:
-    goals = [goal("g1"), goal("g2"), goal("g3")]
-    statuses = [status(-20, "active", "all"), status(1, "active", "any")]
-    first, second = match(0), match(2, "e2", "g2")
-    assert settled(first, goal_versions=goals, statuses=statuses).satisfied_by is None
-    settlement = settled(first, second, match(3, "e3", "g3"), goal_versions=goals, statuses=statuses)
-    assert settlement.satisfied_by is settlement.holdings["g2"]
-    assert (settlement.holdings["g2"].met, settlement.holdings["g2"].required) == (1, 1)
-    assert "g3" not in settlement.holdings
-
-
-def test_a_repeated_match_of_an_achieved_goal_tests_no_logic() -> None:
-    goals = [goal("g1"), goal("g2")]
-    statuses = [status(-20, "active", "all"), status(1, "active", "any")]
-    settlement = settled(match(0), match(2, "e2", "g1"), goal_versions=goals, statuses=statuses)
-    assert settlement.satisfied_by is None
-
-
-def test_with_all_a_goal_that_is_removed_is_needed_no_more_by_later_achievements() -> None:
-    goals = [goal("g1"), goal("g2"), goal("g3"), goal("g3", version=2, effective_from=at(1), is_deleted=True)]
-    settlement = settled(match(0), match(2, "e2", "g2"), goal_versions=goals, statuses=[status(-20, "active", "all")])
-    assert settlement.satisfied_by is settlement.holdings["g2"]
-
-
-def test_a_goal_achieved_before_it_was_removed_is_not_needed_to_be_in_force() -> None:
-    goals = [goal("g1"), goal("g1", version=2, effective_from=at(1), is_active=False), goal("g2")]
-    settlement = settled(match(0), match(2, "e2", "g2"), goal_versions=goals, statuses=[status(-20, "active", "all")])
-    assert (settlement.holdings["g2"].met, settlement.holdings["g2"].required) == (1, 1)
-    assert settlement.satisfied_by is settlement.holdings["g2"]
-
-
-def test_before_its_first_known_status_a_workflow_is_active_with_any() -> None:
-    goals = [goal("g1"), goal("g2")]
-    settlement = settled(match(0), goal_versions=goals, statuses=[status(1, "inactive", "all")])
-    assert settlement.satisfied_by is settlement.holdings["g1"]
-
-
-def test_an_unknown_workflow_is_active_with_any() -> None:
-    settlement = settled(match(0), goal_versions=[goal("g1"), goal("g2")])
-    assert settlement.satisfied_by is settlement.holdings["g1"]
 
 
 def test_a_status_holds_from_its_very_moment_on() -> None:
@@ -343,14 +183,6 @@ def test_of_several_reasons_the_first_in_the_order_of_the_contract_is_told() -> 
     assert verdict(match(0), **everything) is Verdict.OWN_TRIGGER
 
 
-def test_at_the_same_time_matches_go_by_goal_then_event_id_then_source_by_code_point() -> None:
-    goals = [goal("g2"), goal("gB"), goal("ga")]
-    told = [match(0, "a", "ga"), match(0, "b", "gB"), match(0, "Z", "gB", source="t"), match(0, "Z", "gB", source="S")]
-    for order in (told, told[::-1]):
-        (first, *_) = settled(*order, goal_versions=goals).verdicts
-        assert (first[0].goal_id, first[0].event_id, first[0].source) == ("gB", "Z", "S")
-
-
 def test_of_starts_with_one_time_and_event_id_source_and_content_decide() -> None:
     assert holding_start([start(source="b", contact_id="c1"), start(source="a", contact_id="c2")]) == start(
         source="a", contact_id="c2"
@@ -360,66 +192,11 @@ def test_of_starts_with_one_time_and_event_id_source_and_content_decide() -> Non
     assert holding_start([start(workflow_id="w2"), start(workflow_id="w1")]) == start(workflow_id="w1")
 
 
-def test_every_enrollment_gets_its_own_achievement_of_the_same_event() -> None:
-    for begun in (-10, -5):
-        again = settled(match(0), starts=[start(begun, enrollment_id=f"n{begun}")])
-        assert achieved(again) == {"g1": "e1"}
-
-
-HOURS = st.sampled_from([-12, -10, -1, 0, 0.5, 1, 10, 80])
-MATCHES = st.lists(
-    st.builds(
-        match,
-        hours=HOURS,
-        event_id=st.sampled_from(["e1", "e2", "e3"]),
-        goal_id=st.sampled_from(["g1", "g2"]),
-        goal_version=st.sampled_from([1, 2]),
-        contact_id=st.sampled_from(["c1", "c2"]),
-        record_at=st.sampled_from([at(0), at(75), at(150)]),
-    ),
-    max_size=6,
-    unique_by=lambda one: (one.event_id, one.goal_id, one.occurred_at, one.contact_id),
-)
-STARTS = st.lists(
-    st.builds(
-        start, hours=HOURS, contact_id=st.sampled_from(["c1", "c2"]), record_at=st.sampled_from([at(0), at(100)])
-    ),
-    max_size=3,
-)
-ENDS = st.lists(
-    st.builds(
-        end, hours=HOURS, reason=st.sampled_from([None, "goal_achieved"]), record_at=st.sampled_from([at(0), at(100)])
-    ),
-    max_size=3,
-)
-STATUSES = st.lists(
-    st.builds(
-        status, hours=HOURS, text=st.sampled_from(["active", "inactive"]), logic=st.sampled_from([None, "any", "all"])
-    ),
-    max_size=3,
-)
-GOALS = [goal("g1"), goal("g2"), goal("g2", version=2, effective_from=at(0.2), measure_after_exit=timedelta(hours=3))]
-
-
-@given(matches=MATCHES, starts=STARTS, ends=ENDS, statuses=STATUSES, seed=st.integers(0, 1_000))
-def test_neither_order_nor_repetition_of_facts_matters(
-    matches: list[Match],
-    starts: list[EnrollmentStart],
-    ends: list[EnrollmentEnd],
-    statuses: list[WorkflowStatus],
-    seed: int,
-) -> None:
-    def state(**facts: Any) -> object:
-        settlement = settle(enrollment(**facts), allowed_lateness=LATENESS)
-        holding = settlement.satisfied_by
-        return achieved(settlement), holding and holding.match.goal_id
-
-    chance = random.Random(seed)
-    plain: dict[str, Any] = {"starts": starts, "ends": ends, "statuses": statuses, "goal_versions": GOALS}
-    mixed = {
-        name: chance.sample([*facts, *facts], 2 * len(facts))
-        for name, facts in plain.items()
-        if name != "goal_versions"
-    }
-    shuffled = chance.sample(matches, len(matches))
-    assert state(matches=matches, **plain) == state(matches=shuffled, **mixed, goal_versions=GOALS[::-1])
+def test_the_event_id_decides_before_the_source() -> None:
+    assert holding_start([start(source="a", event_id="s2"), start(source="b", event_id="s1")]) == start(
+        source="b", event_id="s1"
+    )
+    statuses = [status(-1, "inactive", event_id="b", source="a"), status(-1, "active", event_id="a", source="b")]
+    assert verdict(match(0), statuses=statuses) is Verdict.WORKFLOW_INACTIVE
+    first, _ = settled(match(0, "a", source="t"), match(0, "b", source="s")).verdicts
+    assert first[0].event_id == "a"

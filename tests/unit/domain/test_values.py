@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -118,6 +119,15 @@ def test_a_duration_that_is_shown_is_the_duration_that_is_read(seconds: int) -> 
 )
 def test_times_are_read_as_rfc_3339_writes_them(text: str, moment: datetime) -> None:
     assert parse_time(text) == moment
+
+
+def test_a_time_without_an_offset_is_utc_wherever_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "XYZ+05:30")
+        time.tzset()
+        found = parse_time("2026-11-23T10:00:00")
+    time.tzset()
+    assert found == datetime(2026, 11, 23, 10, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["", "2026-11-23", "2026-11-23T10:00Z", "2026-11-23T10:00:00,5Z", "2026-02-30T10:00:00Z", "0001-01-01T00:00:00+10:00", "9999-12-31T23:59:60Z", "2026-11-23T10:00:00+2", "2026-11-23T10:00:00+05:99", "2026-11-23T10:00:00+24:00", "2026-11-23T24:00:00Z", "2026-11-23T10:60:00Z", "2026-11-23T10:00:61Z", "0000-01-01T00:00:00Z", "2026-11-23T10:00:00Z\n", "20261123T100000Z", "2026-11-23T10:00:00.Z", "\u0662026-11-23T10:00:00Z"])  # fmt: skip
