@@ -51,11 +51,19 @@ class StageChange(NamedTuple):
 Occurrence = TagAdded | Payment | Appointment | FormSubmission | StageChange
 
 
+class Outline(NamedTuple):
+    """As much of an event as decides which goals it matches; few events match, and only they are decoded whole."""
+
+    account_id: str
+    occurred_at: datetime
+    occurrence: Occurrence
+
+
 class Event(NamedTuple):
     """One decoded event.
 
     Identified by (account_id, source, event_id). `record_at` is the Kafka record's timestamp; `occurred_at` never lies
-    after it. `data` is the event's data as sent, its numbers int or Decimal; None where it was left unread.
+    after it. `data` is the event's data as sent, its numbers int or Decimal.
     """
 
     account_id: str
@@ -67,5 +75,5 @@ class Event(NamedTuple):
     occurred_at_source: OccurredAtSource
     record_at: datetime
     occurrence: Occurrence
-    data: Mapping[str, Any] | None
+    data: Mapping[str, Any]
     traceparent: str | None = None

@@ -7,12 +7,21 @@ minimum amounts. A version is added in O(1) and never taken out: an event of any
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import assert_never
+from typing import Any, assert_never
 
-from goalstream.domain.events import Appointment, Event, FormSubmission, Occurrence, Payment, StageChange, TagAdded
+from goalstream.domain.events import (
+    Appointment,
+    Event,
+    FormSubmission,
+    Occurrence,
+    Outline,
+    Payment,
+    StageChange,
+    TagAdded,
+)
 from goalstream.domain.goals import (
     AppointmentCriteria,
     Criteria,
@@ -91,20 +100,20 @@ class GoalTable:
                 for look_up in _shelves_of(version.criteria):
                     shelves.setdefault(look_up, _Shelf()).add(entry)
 
-    def match(self, event: Event) -> list[GoalVersion]:
+    def match(self, event: Event | Outline) -> list[GoalVersion]:
         """The goal versions in force at the event's `occurred_at` whose criteria it fulfils."""
+        found: list[GoalVersion] = []
         shelves = self._accounts.get(event.account_id)
         if shelves is None:
-            return []
+            return found
         occurrence = event.occurrence
-        amount = occurrence.amount if isinstance(occurrence, Payment) else None
-        return [
-            entry.version
-            for look_up in _look_ups(occurrence)
-            if (shelf := shelves.get(look_up)) is not None
-            for entry in shelf.up_to(NO_MINIMUM if amount is None else amount)
-            if entry.is_in_force(event.occurred_at)
-        ]
+        for look_up in _LOOK_UPS[type(occurrence)](occurrence):
+            shelf = shelves.get(look_up)
+            if shelf is not None:
+                amount = occurrence.amount if isinstance(occurrence, Payment) else None
+                entries = shelf.up_to(NO_MINIMUM if amount is None else amount)
+                found += [entry.version for entry in entries if entry.is_in_force(event.occurred_at)]
+        return found
 
 
 def _shelves_of(criteria: Criteria) -> tuple[LookUp, ...]:
@@ -128,26 +137,43 @@ def _shelves_of(criteria: Criteria) -> tuple[LookUp, ...]:
             assert_never(criteria)
 
 
-def _look_ups(occurrence: Occurrence) -> tuple[LookUp, ...]:
-    """Under which values to look for goals that this occurrence fulfils."""
-    match occurrence:
-        case TagAdded(tag_id=None, folded_name=name):
-            return ("tag name", name, None), ("tag without id", name, None)
-        case TagAdded(tag_id=tag_id, folded_name=name):
-            return ("tag", tag_id, None), ("tag name", name, None)
-        case Payment():
-            currencies = {occurrence.currency, None}
-            return tuple(
-                ("purchase", product_id, currency)
-                for product_id in {*occurrence.product_ids, None}
-                for currency in currencies
-            )
-        case Appointment():
-            calendars, services = {occurrence.calendar_id, None}, {occurrence.service_id, None}
-            return tuple(("appointment", calendar, service) for calendar in calendars for service in services)
-        case FormSubmission():
-            return (("form", occurrence.form_id, None),)
-        case StageChange():
-            return (("stage", occurrence.pipeline_id, occurrence.stage_id),)
-        case _:
-            assert_never(occurrence)
+def _look_up_tag(tag: TagAdded) -> tuple[LookUp, ...]:
+    if tag.tag_id is None:
+        return ("tag name", tag.folded_name, None), ("tag without id", tag.folded_name, None)
+    return ("tag", tag.tag_id, None), ("tag name", tag.folded_name, None)
+
+
+def _look_up_payment(payment: Payment) -> tuple[LookUp, ...]:
+    look_ups: list[LookUp] = [("purchase", None, None)]
+    look_ups += [("purchase", product_id, None) for product_id in set(payment.product_ids)]
+    if (currency := payment.currency) is not None:
+        look_ups += [("purchase", product_id, currency) for _, product_id, _ in look_ups]
+    return tuple(look_ups)
+
+
+def _look_up_appointment(appointment: Appointment) -> tuple[LookUp, ...]:
+    calendar, service = appointment
+    look_ups: list[LookUp] = [("appointment", None, None)]
+    if calendar is not None:
+        look_ups.append(("appointment", calendar, None))
+    if service is not None:
+        look_ups += [("appointment", wanted, service) for _, wanted, _ in look_ups]
+    return tuple(look_ups)
+
+
+def _look_up_form(form: FormSubmission) -> tuple[LookUp, ...]:
+    return (("form", form.form_id, None),)
+
+
+def _look_up_stage(stage: StageChange) -> tuple[LookUp, ...]:
+    return (("stage", stage.pipeline_id, stage.stage_id),)
+
+
+# Under which values to look for goals that an occurrence fulfils. By type, since every record comes through here.
+_LOOK_UPS: Mapping[type[Occurrence], Callable[[Any], tuple[LookUp, ...]]] = {
+    TagAdded: _look_up_tag,
+    Payment: _look_up_payment,
+    Appointment: _look_up_appointment,
+    FormSubmission: _look_up_form,
+    StageChange: _look_up_stage,
+}

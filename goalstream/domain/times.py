@@ -11,12 +11,24 @@ _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ](?!24)\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:[0-5]\d)?", re.ASCII
 ).fullmatch
 
+# As programs write times. Nearly every time of an event is one, and read in half the time.
+_USUAL = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)", re.ASCII).fullmatch
+
 _SECONDS = slice(17, 19)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_time(text: str) -> datetime | None:
     """The moment, finer than microseconds truncated, without an offset UTC; None when it is not RFC 3339."""
+    if _USUAL(text) is None:
+        return _parse_any(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:  # a leap second, or a day that no calendar knows
+        return _parse_any(text)
+
+
+def _parse_any(text: str) -> datetime | None:
     if _RFC3339(text) is None:
         return None
     is_leap_second = text[_SECONDS] == "60"
@@ -24,10 +36,7 @@ def parse_time(text: str) -> datetime | None:
         text = f"{text[: _SECONDS.start]}59{text[_SECONDS.stop :]}"
     try:
         moment = datetime.fromisoformat(text if text[-1] != "z" else text.upper())
-        if moment.tzinfo is None:
-            moment = moment.replace(tzinfo=UTC)
-        elif moment.tzinfo is not UTC:
-            moment = moment.astimezone(UTC)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         return moment + timedelta(seconds=1) if is_leap_second else moment
     except (ValueError, OverflowError):
         return None

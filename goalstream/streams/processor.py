@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
 from goalstream.domain.achievements import Action, Change
-from goalstream.domain.events import Event
+from goalstream.domain.events import Event, Outline
 from goalstream.domain.facts import Fact, Match
 from goalstream.domain.goals import GoalVersion
 from goalstream.errors import InvalidRecord, RefusedByDatabase
@@ -22,7 +22,8 @@ from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.ports import Batch, Ledger, Partition, Record, Settled
 from goalstream.streams.publisher import Publisher
 from goalstream.streams.together import Together
-from goalstream.streams.usual import read_usual_event
+from goalstream.streams.topics import EVENT_TOPICS
+from goalstream.streams.usual import outline_reader
 
 log = structlog.get_logger()
 
@@ -32,6 +33,10 @@ class Told(NamedTuple):
 
     record: Record
     facts: list[Fact]
+
+
+Read = tuple[Record, Decoded | Outline]
+"""A record and what it tells; of an event perhaps no more than its outline."""
 
 
 class Processor:
@@ -54,50 +59,50 @@ class Processor:
         self._retry = retry
         self._allowed_lateness = allowed_lateness
         self._together = Together(self._store_and_settle)
+        self._outline_readers = {topic: outline_reader(topic) for topic in EVENT_TOPICS}
 
     async def process(self, topic: str, batch: Batch) -> None:
         """Processes one poll of a topic. When it returns, PostgreSQL has committed everything the records tell.
 
         Waits as long as PostgreSQL or Kafka is away. Raises TooManyDeadLetters.
         """
-        decoded, letters = self._decode(topic, batch)
+        read, letters = self._decode(topic, batch)
         if letters:
             await self._set_aside(letters)
-        told = await self._match(decoded)
+        told = await self._match(topic, read)
         if told:
             await self._settle(told)
 
-    def _decode(self, topic: str, batch: Batch) -> tuple[list[tuple[Record, Decoded]], list[DeadLetter]]:
-        decoded: list[tuple[Record, Decoded]] = []
+    def _decode(self, topic: str, batch: Batch) -> tuple[list[Read], list[DeadLetter]]:
+        read: list[Read] = []
         letters: list[DeadLetter] = []
+        read_outline = self._outline_readers.get(topic, _no_outline)
         for partition, records in batch.items():
-            outcomes = []
-            for record in records:
-                letter = None
+            outcomes = [False] * len(records)
+            for number, record in enumerate(records):
                 try:
-                    decoded.append((record, read_usual_event(topic, record) or decode(topic, record)))
+                    read.append((record, read_outline(record) or decode(topic, record)))
                 except InvalidRecord as error:
-                    letter = DeadLetter(record, error.reason, error.detail)
+                    letters.append(DeadLetter(record, error.reason, error.detail))
+                    outcomes[number] = True
                 except Exception as error:  # noqa: BLE001 - a defect of ours: kept as a dead letter, never lost
-                    letter = _unexpected(record, error)
-                if letter is not None:
-                    letters.append(letter)
-                outcomes.append(letter is not None)
+                    letters.append(_unexpected(record, error))
+                    outcomes[number] = True
             self._dead_letters.count(partition, outcomes)
-        metrics.RECORDS.labels(topic, "valid").inc(len(decoded))
+        metrics.RECORDS.labels(topic, "valid").inc(len(read))
         metrics.RECORDS.labels(topic, "dead_letter").inc(len(letters))
-        return decoded, letters
+        return read, letters
 
-    async def _match(self, decoded: Sequence[tuple[Record, Decoded]]) -> list[Told]:
+    async def _match(self, topic: str, read: Sequence[Read]) -> list[Told]:
         """The facts that records tell: for an event, its matches by the goal versions in force when it occurred."""
-        events = [(record, item) for record, item in decoded if isinstance(item, Event)]
+        events = [(record, item) for record, item in read if isinstance(item, Event | Outline)]
         if not events:
-            return [Told(record, [item]) for record, item in decoded if not isinstance(item, Event)]
+            return [Told(record, [item]) for record, item in read if not isinstance(item, Event | Outline)]
         moments = [event.occurred_at for _, event in events]
         horizon = await self._retry("refresh_goals", lambda: self._goals.complete_for(moments))
         match = self._goals.table.match
         told = [
-            Told(record, [_fact(event, version, horizon, _data(event, record)) for version in versions])
+            Told(record, _matches(topic, record, event, versions, horizon))
             for record, event in events
             if (versions := match(event))
         ]
@@ -167,15 +172,19 @@ def _facts(told: Sequence[Told]) -> list[Fact]:
     return [fact for item in told for fact in item.facts]
 
 
-def _data(event: Event, record: Record) -> Mapping[str, Any] | None:
-    """The event's data, read now where it was left unread."""
-    if event.data is not None:
-        return event.data
-    decoded = decode(event.event_type, record)
-    return decoded.data if isinstance(decoded, Event) else None
+def _no_outline(_: Record) -> None:
+    """The reader of topics that carry no events."""
 
 
-def _fact(event: Event, version: GoalVersion, horizon: datetime, data: Mapping[str, Any] | None) -> Match:
+def _matches(
+    topic: str, record: Record, event: Event | Outline, versions: Sequence[GoalVersion], horizon: datetime
+) -> list[Fact]:
+    """What a matching event tells, now read whole."""
+    whole = event if isinstance(event, Event) else decode(topic, record)
+    return [_fact(whole, version, horizon) for version in versions] if isinstance(whole, Event) else []
+
+
+def _fact(event: Event, version: GoalVersion, horizon: datetime) -> Match:
     return Match(
         account_id=event.account_id,
         contact_id=event.contact_id,
@@ -190,7 +199,7 @@ def _fact(event: Event, version: GoalVersion, horizon: datetime, data: Mapping[s
         occurred_at_source=event.occurred_at_source,
         clock_ahead=event.occurred_at > horizon,
         record_at=event.record_at,
-        data=data,
+        data=event.data,
         traceparent=event.traceparent,
     )
 

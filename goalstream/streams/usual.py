@@ -1,7 +1,8 @@
 """The usual record, read in one go: a plain envelope without headers and without anything suspicious in it.
 
-Nearly every record is one. Whatever is unusual is left to `codec`, which gives every verdict; a test holds that both read the
-same. The event's data is not kept: it is needed only where the event matches, and then read by `codec`.
+Nearly every record is one. Every field is checked, but only the event's outline is kept, by which goals are matched: an event
+that matches is then read whole by `codec`. Whatever is unusual is left to `codec` too, which gives every verdict; a test holds
+that both read the same.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from goalstream.domain.amounts import parse_amount
-from goalstream.domain.events import Appointment, Event, FormSubmission, Occurrence, Payment, StageChange, TagAdded
+from goalstream.domain.events import (
+    Appointment,
+    FormSubmission,
+    Occurrence,
+    Outline,
+    Payment,
+    StageChange,
+    TagAdded,
+)
 from goalstream.domain.goals import GoalType
 from goalstream.domain.texts import MAX_TEXT_LENGTH, fold_name, is_uuid
 from goalstream.domain.times import from_milliseconds, parse_time
@@ -21,12 +30,19 @@ from goalstream.streams.codec import known_account
 from goalstream.streams.envelope import MAX_DEPTH
 from goalstream.streams.ports import Record
 
+MIN_BYTES_TO_NEST_TOO_DEEP = 350
+"""A usual record has 162 bytes of fields that it must have; 99 more levels take two bytes each."""
+
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
 OptionalText = Text | None
 
 
 class _Data(msgspec.Struct, gc=False):
     contact_id: str
+
+    def occurrence(self) -> Occurrence | None:
+        """What the type's own fields tell; None where one of them is no usual value."""
+        raise NotImplementedError
 
 
 class _Tag(_Data, gc=False):
@@ -49,8 +65,9 @@ class _Payment(_Data, gc=False):
         if amount is None and self.amount is not None:
             return None
         products = () if self.product_id is None else (self.product_id,)
-        currency = None if self.currency is None else self.currency.upper()
-        return Payment(amount, currency, (*products, *(self.product_ids or ())))
+        if self.product_ids:
+            products = (*products, *self.product_ids)
+        return Payment(amount, None if self.currency is None else self.currency.upper(), products)
 
 
 class _Appointment(_Data, gc=False):
@@ -92,47 +109,41 @@ class _Envelope(msgspec.Struct, Generic[_AnyData], gc=False):
     specversion: Any = msgspec.UNSET
 
 
-_READERS: Mapping[str, Callable[[bytes], Any]] = {
-    goal_type.event_type: msgspec.json.Decoder(_Envelope[data], float_hook=Decimal).decode  # type: ignore[valid-type]
-    for goal_type, data in {
-        GoalType.TAG_ADDED: _Tag,
-        GoalType.PURCHASE_MADE: _Payment,
-        GoalType.APPOINTMENT_BOOKED: _Appointment,
-        GoalType.FORM_SUBMITTED: _Form,
-        GoalType.PIPELINE_STAGE_REACHED: _Stage,
-    }.items()
+_DATA: Mapping[str, type[_Data]] = {
+    GoalType.TAG_ADDED.event_type: _Tag,
+    GoalType.PURCHASE_MADE.event_type: _Payment,
+    GoalType.APPOINTMENT_BOOKED.event_type: _Appointment,
+    GoalType.FORM_SUBMITTED.event_type: _Form,
+    GoalType.PIPELINE_STAGE_REACHED.event_type: _Stage,
 }
 
 
-def read_usual_event(topic: str, record: Record) -> Event | None:
-    """The event in a usual record, without its data; None says nothing about the record, `codec.decode` does."""
-    value, record_at = record.value, from_milliseconds(record.timestamp)
-    read = _READERS.get(topic)
-    if read is None or value is None or record_at is None or record.headers or b"\\" in value or not value.isascii():
-        return None
-    if value.count(b"{") + value.count(b"[") > MAX_DEPTH:
-        return None
-    try:
-        envelope = read(value)
-    except (msgspec.DecodeError, ArithmeticError):
-        return None
-    account_id, occurred_at = known_account(envelope.account_id), parse_time(envelope.timestamp)
-    data = envelope.data
-    occurrence = data.occurrence()
-    if (
-        account_id is None
-        or occurred_at is None
-        or occurrence is None
-        or not is_uuid(data.contact_id)
-        or (envelope.event_type is not None and envelope.event_type != topic)
-        or envelope.specversion is not msgspec.UNSET
-    ):
-        return None
-    contact_id, event_id = data.contact_id.lower(), envelope.event_id
-    if occurred_at > record_at:
-        return Event(
-            account_id, topic, event_id, topic, contact_id, record_at, "record", record_at, occurrence, None, None
-        )
-    return Event(
-        account_id, topic, event_id, topic, contact_id, occurred_at, "event", record_at, occurrence, None, None
-    )
+def outline_reader(topic: str) -> Callable[[Record], Outline | None]:
+    """Reads the outline of a usual record of an event topic; None says nothing about a record, `codec.decode` does."""
+    read = msgspec.json.Decoder(_Envelope[_DATA[topic]], float_hook=Decimal).decode  # type: ignore[valid-type]
+
+    def read_outline(record: Record) -> Outline | None:
+        value, record_at = record.value, from_milliseconds(record.timestamp)
+        if value is None or record_at is None or record.headers or not value.isascii() or b"\\" in value:
+            return None
+        if len(value) >= MIN_BYTES_TO_NEST_TOO_DEEP and value.count(b"{") + value.count(b"[") > MAX_DEPTH:
+            return None
+        try:
+            envelope = read(value)
+        except (msgspec.DecodeError, ArithmeticError):
+            return None
+        data: _Data = envelope.data
+        account_id, occurred_at = known_account(envelope.account_id), parse_time(envelope.timestamp)
+        occurrence = data.occurrence()
+        if (
+            account_id is None
+            or occurred_at is None
+            or occurrence is None
+            or not is_uuid(data.contact_id)
+            or (envelope.event_type is not None and envelope.event_type != topic)
+            or envelope.specversion is not msgspec.UNSET
+        ):
+            return None
+        return Outline(account_id, occurred_at if occurred_at <= record_at else record_at, occurrence)
+
+    return read_outline

@@ -16,7 +16,7 @@ from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, WorkflowStat
 from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import decode
 from goalstream.streams.topics import EVENT_TOPICS, READ_TOPICS
-from goalstream.streams.usual import read_usual_event
+from goalstream.streams.usual import MIN_BYTES_TO_NEST_TOO_DEEP, outline_reader
 from tests.unit.streams.records import ACCOUNT, CONTACT, ENROLLMENT, NOON, NOON_MS, WORKFLOW, envelope, record
 
 TAG = "contact.tag.added"
@@ -391,29 +391,46 @@ USUAL = st.fixed_dictionaries(
 )
 
 
+OUTLINE = {topic: outline_reader(topic) for topic in EVENT_TOPICS}
+
+
 @given(topic=st.sampled_from(EVENT_TOPICS), document=USUAL, more=st.dictionaries(st.sampled_from(FIELDS), JSON))
 def test_a_usual_record_is_read_as_any_other(topic: str, document: dict[str, Any], more: dict[str, object]) -> None:
     document["data"] |= more
     told = record(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-    usual = read_usual_event(topic, told)
-    if usual is not None:
+    outline = OUTLINE[topic](told)
+    if outline is not None:
         decoded = decode(topic, told)
         assert isinstance(decoded, Event)
-        assert usual == decoded._replace(data=None)
+        assert outline == (decoded.account_id, decoded.occurred_at, decoded.occurrence)
 
 
 def test_the_usual_record_is_read_in_one_go() -> None:
     for topic in EVENT_TOPICS:
-        assert read_usual_event(topic, record(envelope(topic, {"contact_id": CONTACT}))) is not None
-    assert read_usual_event(
-        PAYMENT, record(envelope(PAYMENT, {"contact_id": CONTACT, "amount": 7, "product_ids": ["p"]}))
+        assert OUTLINE[topic](record(envelope(topic, {"contact_id": CONTACT}))) is not None
+    payment = envelope(PAYMENT, {"contact_id": CONTACT, "amount": 7, "product_ids": ["p"]})
+    assert OUTLINE[PAYMENT](record(payment)) is not None
+
+
+@pytest.mark.parametrize("place", ["envelope", "data"])
+def test_the_shortest_record_that_nests_too_deep_is_long_enough_to_be_noticed(place: str) -> None:
+    levels = 100 if place == "envelope" else 99
+    deep = ',"":' + "[" * levels + "]" * levels
+    in_data, in_envelope = (deep, "") if place == "data" else ("", deep)
+    value = (
+        f'{{"account_id":"{ACCOUNT}","timestamp":"2026-11-23T10:00:00","event_id":"e",'
+        f'"data":{{"contact_id":"{CONTACT}"{in_data}}}{in_envelope}}}'
     )
+    assert len(value) >= MIN_BYTES_TO_NEST_TOO_DEEP
+    assert OUTLINE[TAG](record(value.encode())) is None
+    with pytest.raises(InvalidRecord, match="not_json"):
+        decode(TAG, record(value.encode()))
 
 
 @pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", "\u00e9".encode()])
 def test_what_is_not_ascii_is_never_read_in_one_go(text: bytes) -> None:
     value = json.dumps(envelope(data={"contact_id": CONTACT, "unused": "MARK"})).encode().replace(b"MARK", text)
-    assert read_usual_event(TAG, record(value)) is None
+    assert OUTLINE[TAG](record(value)) is None
 
 
 @given(st.binary(max_size=200))
