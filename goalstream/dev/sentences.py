@@ -48,7 +48,7 @@ def difference(event: Event, criteria: Criteria) -> str | None:
     occurrence = event.occurrence
     match occurrence, criteria:
         case TagAdded(), TagCriteria():
-            return _tag_difference(occurrence, (event.data or {}).get("tag_name"), criteria)
+            return _tag_difference(occurrence, event.data.get("tag_name"), criteria)
         case Payment(), PurchaseCriteria():
             return _payment_difference(occurrence, criteria)
         case Appointment(), AppointmentCriteria():

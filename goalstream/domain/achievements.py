@@ -6,11 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
-from goalstream.domain.events import OccurredAtSource
 from goalstream.domain.facts import Match
-from goalstream.domain.goals import GoalType
 from goalstream.domain.ids import achievement_id
 from goalstream.domain.settlement import Holding, Settlement, Verdict
 
@@ -19,46 +16,15 @@ SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trigger:
-    """The event by which a goal was achieved. `data` is None once erased."""
-
-    source: str
-    event_id: str
-    event_type: str
-    occurred_at: datetime
-    occurred_at_source: OccurredAtSource
-    clock_ahead: bool
-    record_at: datetime
-    data: Mapping[str, Any] | None
-    traceparent: str | None
-
-    @classmethod
-    def of(cls, match: Match) -> Trigger:
-        return cls(
-            source=match.source,
-            event_id=match.event_id,
-            event_type=match.event_type,
-            occurred_at=match.occurred_at,
-            occurred_at_source=match.occurred_at_source,
-            clock_ahead=match.clock_ahead,
-            record_at=match.record_at,
-            data=match.data,
-            traceparent=match.traceparent,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Achievement:
-    """Enrollment E achieved goal G by event X at time T; one row per (enrollment, goal), valid unless revoked."""
+    """Enrollment E achieved goal G by event X at time T; one row per (enrollment, goal), valid unless revoked.
 
-    account_id: str
-    workflow_id: str
+    `match` is event X fulfilling the criteria. It stays an input of the walk where the stored match was cleaned away.
+    """
+
     enrollment_id: str
     contact_id: str
-    goal_id: str
-    goal_version: int
-    goal_type: GoalType
-    trigger: Trigger
+    match: Match
     recorded_at: datetime
     revision: int
     late: bool
@@ -70,36 +36,28 @@ class Achievement:
     revoked_reason: str | None = None
 
     @property
+    def account_id(self) -> str:
+        return self.match.account_id
+
+    @property
+    def workflow_id(self) -> str:
+        return self.match.workflow_id
+
+    @property
+    def goal_id(self) -> str:
+        return self.match.goal_id
+
+    @property
     def achievement_id(self) -> str:
-        return achievement_id(self.account_id, self.enrollment_id, self.goal_id)
+        return achievement_id(self.match.account_id, self.enrollment_id, self.match.goal_id)
 
     @property
     def achieved_at(self) -> datetime:
-        return self.trigger.occurred_at
+        return self.match.occurred_at
 
     @property
     def is_valid(self) -> bool:
         return self.revoked_at is None
-
-    def as_match(self) -> Match:
-        """The match that this achievement stands for, where the match itself has been cleaned away."""
-        return Match(
-            account_id=self.account_id,
-            contact_id=self.contact_id,
-            workflow_id=self.workflow_id,
-            goal_id=self.goal_id,
-            goal_version=self.goal_version,
-            goal_type=self.goal_type,
-            source=self.trigger.source,
-            event_id=self.trigger.event_id,
-            event_type=self.trigger.event_type,
-            occurred_at=self.trigger.occurred_at,
-            occurred_at_source=self.trigger.occurred_at_source,
-            clock_ahead=self.trigger.clock_ahead,
-            record_at=self.trigger.record_at,
-            data=self.trigger.data,
-            traceparent=self.trigger.traceparent,
-        )
 
 
 class Action(StrEnum):
@@ -137,7 +95,7 @@ def changes(
     """
     for goal_id, holding in settlement.holdings.items():
         before = recorded.get(goal_id)
-        if before is not None and before.is_valid and _stands_for(before, holding.match):
+        if before is not None and before.is_valid and before.match == holding.match:
             continue
         after = _achievement(holding, enrollment_id, recorded_at, end_is_known, exit_is_due and holding.satisfies)
         if before is None:
@@ -169,16 +127,10 @@ def changes(
 def _achievement(
     holding: Holding, enrollment_id: str, recorded_at: datetime, late: bool, should_exit_workflow: bool
 ) -> Achievement:
-    match = holding.match
     return Achievement(
-        account_id=match.account_id,
-        workflow_id=match.workflow_id,
         enrollment_id=enrollment_id,
-        contact_id=match.contact_id,
-        goal_id=match.goal_id,
-        goal_version=match.goal_version,
-        goal_type=match.goal_type,
-        trigger=Trigger.of(match),
+        contact_id=holding.match.contact_id,
+        match=holding.match,
         recorded_at=recorded_at,
         revision=1,
         late=late,
@@ -189,18 +141,10 @@ def _achievement(
     )
 
 
-def _stands_for(achievement: Achievement, match: Match) -> bool:
-    return (achievement.trigger, achievement.contact_id, achievement.goal_version) == (
-        Trigger.of(match),
-        match.contact_id,
-        match.goal_version,
-    )
-
-
 def _refusal_of(achievement: Achievement, settlement: Settlement) -> str:
     """The verdict that now refuses the match by which the goal had been achieved."""
-    trigger = achievement.as_match().identity
+    identity = achievement.match.identity
     for match, verdict in settlement.verdicts:
-        if match.identity == trigger:
+        if match.identity == identity:
             return SUPERSEDED if verdict is Verdict.ALREADY_SATISFIED else verdict.value
     return Verdict.NO_ENROLLMENT.value

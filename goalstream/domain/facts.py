@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 from goalstream.domain.events import OccurredAtSource
 from goalstream.domain.goals import GoalType
@@ -15,7 +14,11 @@ GoalLogic = Literal["any", "all"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """An event fulfils the criteria of a goal version; says nothing yet about enrollments. `data` is None once erased."""
+    """An event fulfils the criteria of a goal version; says nothing yet about enrollments.
+
+    `data` is the event's data as canonical JSON: the one text of a document, so that copies can be compared and a repeated
+    message is the same to the byte. None once erased.
+    """
 
     account_id: str
     contact_id: str
@@ -30,7 +33,7 @@ class Match:
     occurred_at_source: OccurredAtSource
     clock_ahead: bool
     record_at: datetime
-    data: Mapping[str, Any] | None
+    data: str | None
     traceparent: str | None = None
 
     @property

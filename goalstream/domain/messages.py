@@ -18,6 +18,21 @@ GOAL_EXIT_TOPIC = "workflow.exit.goal"
 GOAL_CONFIGURED_TOPIC = "workflow.goal.configured"
 
 
+class JsonText:
+    """JSON that is already written, and goes into a document as it is. (No dataclass: encoders take those apart.)"""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JsonText) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """One message to publish; `subject` is also its key. Everything on the wire follows from these fields."""
@@ -73,11 +88,11 @@ def exited(achievement: Achievement) -> Message:
             "workflow_enrollment_id": achievement.enrollment_id,
             "contact_id": achievement.contact_id,
             "exit_reason": "goal_achieved",
-            "goal_type": achievement.goal_type.value,
+            "goal_type": achievement.match.goal_type.value,
             "goal_config_id": achievement.goal_id,
             "achieved_at": achievement.achieved_at,
         },
-        traceparent=achievement.trigger.traceparent,
+        traceparent=achievement.match.traceparent,
     )
 
 
@@ -110,7 +125,7 @@ def goal_document(version: GoalVersion) -> dict[str, Any]:
 
 def achievement_document(achievement: Achievement) -> dict[str, Any]:
     """An achievement as topics and API show it."""
-    trigger = achievement.trigger
+    match = achievement.match
     return {
         "achievement_id": achievement.achievement_id,
         "account_id": achievement.account_id,
@@ -118,23 +133,23 @@ def achievement_document(achievement: Achievement) -> dict[str, Any]:
         "workflow_enrollment_id": achievement.enrollment_id,
         "contact_id": achievement.contact_id,
         "goal_config_id": achievement.goal_id,
-        "goal_version": achievement.goal_version,
-        "goal_type": achievement.goal_type.value,
+        "goal_version": match.goal_version,
+        "goal_type": match.goal_type.value,
         "achieved_at": achievement.achieved_at,
         "recorded_at": achievement.recorded_at,
         "revision": achievement.revision,
         "trigger_event": {
-            "event_id": trigger.event_id,
-            "source": trigger.source,
-            "event_type": trigger.event_type,
-            "occurred_at": trigger.occurred_at,
-            "data": trigger.data,
+            "event_id": match.event_id,
+            "source": match.source,
+            "event_type": match.event_type,
+            "occurred_at": match.occurred_at,
+            "data": None if match.data is None else JsonText(match.data),
         },
         "metadata": {
             "late": achievement.late,
             "also_matched": list(achievement.also_matched),
-            "occurred_at_source": trigger.occurred_at_source,
-            "clock_ahead": trigger.clock_ahead,
+            "occurred_at_source": match.occurred_at_source,
+            "clock_ahead": match.clock_ahead,
         },
         "progress": {"met": achievement.met, "required": achievement.required},
         "should_exit_workflow": achievement.should_exit_workflow,
@@ -149,5 +164,5 @@ def _about(topic: str, achievement: Achievement, document: Mapping[str, Any]) ->
         subject=achievement.contact_id,
         time=achievement.achieved_at,
         data=document,
-        traceparent=achievement.trigger.traceparent,
+        traceparent=achievement.match.traceparent,
     )

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from goalstream.domain.goals import GoalType, GoalVersion, parse_criteria
+from goalstream.domain.goals import Criteria, GoalType, GoalVersion, parse_criteria
+from goalstream.domain.messages import JsonText
+from goalstream.storage.pool import Row
+
+
+def _written(value: object) -> msgspec.Raw:
+    if isinstance(value, JsonText):
+        return msgspec.Raw(value.text)
+    raise TypeError(f"{type(value).__name__} has no JSON")
+
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
-_encoder = msgspec.json.Encoder(decimal_format="number")
-_canonical_encoder = msgspec.json.Encoder(decimal_format="number", order="sorted")
+_encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_written)
 
 
 def encode_json(document: object) -> str:
@@ -21,17 +29,17 @@ def encode_json(document: object) -> str:
     return _encoder.encode(document).decode()
 
 
-def encode_canonical_json(document: object) -> str:
-    """The one JSON text of a document: keys sorted, no blanks."""
-    return _canonical_encoder.encode(document).decode()
-
-
 def decode_json(text: str) -> Any:
     """The document that `text` holds."""
     return _decoder.decode(text)
 
 
-def goal_version(row: Mapping[str, Any]) -> GoalVersion:
+@lru_cache(maxsize=4096)
+def _criteria(goal_type: GoalType, text: str) -> Criteria:
+    return parse_criteria(goal_type, decode_json(text))
+
+
+def goal_version(row: Row) -> GoalVersion:
     """A goal version from a row of `goal_versions`."""
     goal_type = GoalType(row["goal_type"])
     window = row["window_seconds"]
@@ -41,7 +49,7 @@ def goal_version(row: Mapping[str, Any]) -> GoalVersion:
         goal_id=str(row["goal_id"]),
         version=row["version"],
         goal_type=goal_type,
-        criteria=parse_criteria(goal_type, decode_json(row["criteria"])),
+        criteria=_criteria(goal_type, row["criteria"]),
         is_active=row["is_active"],
         is_deleted=row["is_deleted"],
         window=None if window is None else timedelta(seconds=window),

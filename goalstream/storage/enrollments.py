@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from goalstream.domain.achievements import Achievement
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Match, WorkflowStatus
 from goalstream.domain.goals import GoalType, GoalVersion
 from goalstream.domain.settlement import EnrollmentFacts
 from goalstream.storage.achievements import read_achievements
-from goalstream.storage.codecs import decode_json, goal_version
+from goalstream.storage.codecs import goal_version
 from goalstream.storage.facts import Enrollment
 from goalstream.storage.pool import Connection
 
@@ -107,8 +107,8 @@ async def lock_and_read(
     if now is None:
         return None, []
 
-    starts = _by_enrollment(EnrollmentStart(**dict(row)) for row in await connection.fetch(_STARTS, *keys))
-    ends = _by_enrollment(EnrollmentEnd(**dict(row)) for row in await connection.fetch(_ENDS, *keys))
+    starts = _by_enrollment(EnrollmentStart(**row) for row in await connection.fetch(_STARTS, *keys))
+    ends = _by_enrollment(EnrollmentEnd(**row) for row in await connection.fetch(_ENDS, *keys))
     recorded = await read_achievements(connection, *keys)
     matches = await _matches(connection, (start for told in starts.values() for start in told))
     workflows = {(match.account_id, match.workflow_id) for found in matches.values() for match in found}
@@ -121,8 +121,7 @@ async def lock_and_read(
         contacts = {(start.account_id, start.contact_id, start.workflow_id) for start in starts.get(key, ())}
         own_matches = [match for contact in contacts for match in matches.get(contact, ())]
         own_recorded = recorded.get(key, {})
-        stored = {_identity(match) for match in own_matches}
-        kept = [a.as_match() for a in own_recorded.values() if a.is_valid and _identity(a.as_match()) not in stored]
+        kept = [achievement.match for achievement in own_recorded.values() if achievement.is_valid]
         own_workflows = {(m.account_id, m.workflow_id) for m in (*own_matches, *kept)}
         facts = EnrollmentFacts(
             account_id=row.account_id,
@@ -136,10 +135,6 @@ async def lock_and_read(
         )
         locked.append(LockedEnrollment(row=row, facts=facts, recorded=own_recorded))
     return now, locked
-
-
-def _identity(match: Match) -> tuple[object, ...]:
-    return match.contact_id, match.goal_id, match.occurred_at, match.source, match.event_id
 
 
 def _by_enrollment(facts: Iterable[_Fact]) -> dict[Enrollment, list[_Fact]]:
@@ -156,7 +151,7 @@ async def _matches(
     contacts = sorted({(start.account_id, start.contact_id, start.workflow_id) for start in starts})
     grouped: dict[tuple[str, str, str], list[Match]] = defaultdict(list)
     for row in await connection.fetch(_MATCHES, *_columns(contacts, 3)):
-        match = _match(dict(row))
+        match = Match(**{**row, "goal_type": GoalType(row["goal_type"])})
         grouped[match.account_id, match.contact_id, match.workflow_id].append(match)
     return grouped
 
@@ -168,18 +163,12 @@ async def _workflow_facts(
     statuses: dict[tuple[str, str], list[WorkflowStatus]] = defaultdict(list)
     if workflows:
         for row in await connection.fetch(_GOAL_VERSIONS, *_columns(workflows, 2)):
-            version = goal_version(dict(row))
+            version = goal_version(row)
             versions[version.account_id, version.workflow_id].append(version)
         for row in await connection.fetch(_STATUSES, *_columns(workflows, 2)):
-            status = WorkflowStatus(**dict(row))
+            status = WorkflowStatus(**row)
             statuses[status.account_id, status.workflow_id].append(status)
     return versions, statuses
-
-
-def _match(values: dict[str, Any]) -> Match:
-    values["goal_type"] = GoalType(values["goal_type"])
-    values["data"] = None if values["data"] is None else decode_json(values["data"])
-    return Match(**values)
 
 
 def _columns(rows: Sequence[tuple[str, ...]], width: int) -> list[list[str]]:

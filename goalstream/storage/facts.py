@@ -6,14 +6,14 @@ Rows are inserted sorted by key, so that two workers that store the same facts w
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
 from datetime import datetime
 from hashlib import blake2b
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
-from uuid import UUID
+from typing import Any, TypeVar
 
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Fact, Match, WorkflowStatus
-from goalstream.storage.codecs import encode_canonical_json
+from goalstream.storage.codecs import encode_json
 from goalstream.storage.pool import Connection
 
 Enrollment = tuple[str, str]
@@ -21,67 +21,70 @@ Enrollment = tuple[str, str]
 
 _Fact = TypeVar("_Fact", EnrollmentStart, EnrollmentEnd, WorkflowStatus)
 
-_START_COLUMNS = (
-    "account_id", "enrollment_id", "workflow_id", "contact_id", "entered_at", "trigger_event_id", "source", "event_id",
-    "record_at",
-)  # fmt: skip
-_END_COLUMNS = ("account_id", "enrollment_id", "ended_at", "reason", "source", "event_id", "record_at")
-_STATUS_COLUMNS = (
-    "account_id", "workflow_id", "name", "status", "goal_logic", "occurred_at", "source", "event_id", "record_at",
-)  # fmt: skip
-_MATCH_COLUMNS = (
-    "account_id", "contact_id", "goal_id", "occurred_at", "source", "event_id", "workflow_id", "goal_version",
-    "goal_type", "event_type", "occurred_at_source", "clock_ahead", "traceparent",
-)  # fmt: skip
-
+# Rows travel as one JSON text, which PostgreSQL takes apart: one parameter to encode instead of a list for each column.
 _STORE_STARTS = """
-insert into enrollment_starts (fact_id, account_id, enrollment_id, workflow_id, contact_id, entered_at,
-                               trigger_event_id, source, event_id, record_at)
-select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[],
-                     $7::text[], $8::text[], $9::text[], $10::timestamptz[])
+insert into enrollment_starts (account_id, enrollment_id, fact_id, workflow_id, contact_id, entered_at, trigger_event_id,
+                               source, event_id, record_at)
+select account_id, enrollment_id, fact_id, workflow_id, contact_id, entered_at, trigger_event_id,
+       source, event_id, record_at
+  from json_populate_recordset(null::enrollment_starts, $1)
 on conflict (account_id, enrollment_id, fact_id) do update set record_at = excluded.record_at
  where excluded.record_at < enrollment_starts.record_at
 """
 
 _STORE_STARTED_ENROLLMENTS = """
 insert into enrollments (account_id, enrollment_id, workflow_id, contact_id, entered_at)
-select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[])
+select account_id, enrollment_id, workflow_id, contact_id, entered_at
+  from json_populate_recordset(null::enrollments, $1)
 on conflict (account_id, enrollment_id) do nothing
 """
 
 _STORE_ENDS = """
-insert into enrollment_ends (fact_id, account_id, enrollment_id, ended_at, reason, source, event_id, record_at)
-select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
-                     $8::timestamptz[])
+insert into enrollment_ends (account_id, enrollment_id, fact_id, ended_at, reason, source, event_id, record_at)
+select account_id, enrollment_id, fact_id, ended_at, reason, source, event_id, record_at
+  from json_populate_recordset(null::enrollment_ends, $1)
 on conflict (account_id, enrollment_id, fact_id) do update set record_at = excluded.record_at
  where excluded.record_at < enrollment_ends.record_at
 """
 
 _STORE_ENDED_ENROLLMENTS = """
 insert into enrollments (account_id, enrollment_id)
-select * from unnest($1::uuid[], $2::uuid[])
+select account_id, enrollment_id from json_populate_recordset(null::enrollments, $1)
 on conflict (account_id, enrollment_id) do nothing
 """
 
 _STORE_STATUSES = """
-insert into workflow_statuses (fact_id, account_id, workflow_id, name, status, goal_logic, occurred_at, source, event_id,
+insert into workflow_statuses (account_id, workflow_id, fact_id, name, status, goal_logic, occurred_at, source, event_id,
                                record_at)
-select * from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
-                     $8::text[], $9::text[], $10::timestamptz[])
+select account_id, workflow_id, fact_id, name, status, goal_logic, occurred_at, source, event_id, record_at
+  from json_populate_recordset(null::workflow_statuses, $1)
 on conflict (account_id, workflow_id, fact_id) do update set record_at = excluded.record_at
  where excluded.record_at < workflow_statuses.record_at
 """
 
 # Copies of a match that differ in their payload: the smaller text holds, so that the order of arrival does not matter.
 _STORE_MATCHES = """
-insert into matches (record_at, data, account_id, contact_id, goal_id, occurred_at, source, event_id, workflow_id,
-                     goal_version, goal_type, event_type, occurred_at_source, clock_ahead, traceparent)
-select * from unnest($1::timestamptz[], $2::json[], $3::uuid[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::text[],
-                     $8::text[], $9::uuid[], $10::int[], $11::text[], $12::text[], $13::text[], $14::bool[], $15::text[])
+insert into matches (account_id, contact_id, goal_id, occurred_at, source, event_id, workflow_id, goal_version, goal_type,
+                     event_type, occurred_at_source, clock_ahead, record_at, data, traceparent)
+select account_id, contact_id, goal_id, occurred_at, source, event_id, workflow_id, goal_version, goal_type,
+       event_type, occurred_at_source, clock_ahead, record_at, data, traceparent
+  from json_populate_recordset(null::matches, $1)
 on conflict (account_id, contact_id, goal_id, occurred_at, source, event_id) do update
    set record_at = least(matches.record_at, excluded.record_at),
-       data = case when excluded.data::text collate "C" < matches.data::text then excluded.data else matches.data end
- where excluded.record_at < matches.record_at or excluded.data::text collate "C" < matches.data::text
+       data = case when excluded.data collate "C" < matches.data then excluded.data else matches.data end
+ where excluded.record_at < matches.record_at or excluded.data collate "C" < matches.data
+"""
+
+# A start that says what its enrollment's row says already, of a contact that has matched nothing, leaves nothing to settle.
+_TOUCHED_BY_STARTS = """
+select told.account_id::text, told.enrollment_id::text
+  from json_populate_recordset(null::enrollment_starts, $1) as told
+  join enrollments on enrollments.account_id = told.account_id and enrollments.enrollment_id = told.enrollment_id
+ where (enrollments.workflow_id, enrollments.contact_id, enrollments.entered_at)
+       is distinct from (told.workflow_id, told.contact_id, told.entered_at)
+    or exists (select from matches where matches.account_id = told.account_id and matches.contact_id = told.contact_id)
+    or exists (select from achievements
+                where achievements.account_id = told.account_id and achievements.enrollment_id = told.enrollment_id)
 """
 
 # A status touches only enrollments of contacts with a match, or with an achievement, at or after its time.
@@ -111,28 +114,26 @@ async def store_facts(connection: Connection, facts: Iterable[Fact]) -> None:
     """Stores facts; of identical copies the smallest record timestamp is kept. Raises what the driver raises."""
     matches, starts, ends, statuses = _by_kind(facts)
     if matches:
-        rows = _distinct_matches(matches)
-        stored = [row.match for row in rows]
-        values = [row.record_at for row in rows], [row.data for row in rows], *_columns(stored, *_MATCH_COLUMNS)
-        await connection.execute(_STORE_MATCHES, *values)
+        await connection.execute(_STORE_MATCHES, encode_json(_distinct_matches(matches)))
     if starts:
-        ids, starts = _distinct(starts)
-        await connection.execute(_STORE_STARTS, ids, *_columns(starts, *_START_COLUMNS))
-        await connection.execute(_STORE_STARTED_ENROLLMENTS, *_columns(starts, *_START_COLUMNS[:5]))
+        rows = encode_json(_distinct(starts))
+        await connection.execute(_STORE_STARTS, rows)
+        await connection.execute(_STORE_STARTED_ENROLLMENTS, rows)
     if ends:
-        ids, ends = _distinct(ends)
-        await connection.execute(_STORE_ENDS, ids, *_columns(ends, *_END_COLUMNS))
-        await connection.execute(_STORE_ENDED_ENROLLMENTS, *_columns(ends, *_END_COLUMNS[:2]))
+        rows = encode_json(_distinct(ends))
+        await connection.execute(_STORE_ENDS, rows)
+        await connection.execute(_STORE_ENDED_ENROLLMENTS, rows)
     if statuses:
-        ids, statuses = _distinct(statuses)
-        await connection.execute(_STORE_STATUSES, ids, *_columns(statuses, *_STATUS_COLUMNS))
+        await connection.execute(_STORE_STATUSES, encode_json(_distinct(statuses)))
 
 
 async def touched_enrollments(connection: Connection, facts: Iterable[Fact]) -> list[Enrollment]:
     """The stored enrollments whose settlement may depend on these facts, sorted."""
     matches, starts, ends, statuses = _by_kind(facts)
-    touched: set[Enrollment] = {(start.account_id, start.enrollment_id) for start in starts}
-    touched.update((end.account_id, end.enrollment_id) for end in ends)
+    touched: set[Enrollment] = {(end.account_id, end.enrollment_id) for end in ends}
+    if starts:
+        found = await connection.fetch(_TOUCHED_BY_STARTS, encode_json(starts))
+        touched.update((row[0], row[1]) for row in found)
     if matches:
         contacts = {(match.account_id, match.contact_id, match.workflow_id) for match in matches}
         found = await connection.fetch(_TOUCHED_BY_MATCHES, *_transposed(sorted(contacts)))
@@ -168,44 +169,38 @@ def _by_kind(
     return matches, starts, ends, statuses
 
 
-def _distinct(facts: Sequence[_Fact]) -> tuple[list[UUID], list[_Fact]]:
-    """Each fact once, with its digest, sorted by key; of identical copies the one with the smallest record timestamp."""
-    smallest: dict[tuple[str, str, UUID], _Fact] = {}
+def _distinct(facts: Sequence[_Fact]) -> list[dict[str, Any]]:
+    """The rows of facts, each once, sorted by key; of identical copies the one with the smallest record timestamp."""
+    smallest: dict[tuple[str, str, str], _Fact] = {}
     for fact in facts:
         key = (fact.account_id, _owner(fact), _fact_id(fact))
-        known = smallest.get(key)
-        if known is None or fact.record_at < known.record_at:
+        known = smallest.setdefault(key, fact)
+        if fact.record_at < known.record_at:
             smallest[key] = fact
-    keys = sorted(smallest)
-    return [fact_id for _, _, fact_id in keys], [smallest[key] for key in keys]
+    return [
+        {"fact_id": key[-1]} | {field.name: getattr(fact, field.name) for field in fields(fact)}
+        for key, fact in sorted(smallest.items(), key=itemgetter(0))
+    ]
 
 
-class _MatchRow(NamedTuple):
-    match: Match
-    record_at: datetime
-    data: str | None
-
-
-def _distinct_matches(matches: Sequence[Match]) -> list[_MatchRow]:
+def _distinct_matches(matches: Sequence[Match]) -> list[Match]:
     """Each match once with its smallest record timestamp and smallest payload text, sorted by key."""
-    smallest: dict[tuple[object, ...], _MatchRow] = {}
+    smallest: dict[tuple[object, ...], Match] = {}
     for match in matches:
-        data = None if match.data is None else encode_canonical_json(match.data)
-        row = _MatchRow(match, match.record_at, data)
-        key = (match.account_id, match.contact_id, match.goal_id, match.occurred_at, match.source, match.event_id)
-        known = smallest.setdefault(key, row)
-        if known is not row:
-            texts = [text for text in (known.data, data) if text is not None]
-            smallest[key] = _MatchRow(match, min(known.record_at, match.record_at), min(texts, default=None))
-    return [row for _, row in sorted(smallest.items(), key=itemgetter(0))]
+        known = smallest.setdefault(match.identity, match)
+        if known is not match:
+            texts = [text for text in (known.data, match.data) if text is not None]
+            record_at = min(known.record_at, match.record_at)
+            smallest[match.identity] = replace(match, record_at=record_at, data=min(texts, default=None))
+    return [match for _, match in sorted(smallest.items(), key=itemgetter(0))]
 
 
 def _owner(fact: EnrollmentStart | EnrollmentEnd | WorkflowStatus) -> str:
     return fact.workflow_id if isinstance(fact, WorkflowStatus) else fact.enrollment_id
 
 
-def _fact_id(fact: EnrollmentStart | EnrollmentEnd | WorkflowStatus) -> UUID:
-    """A digest of everything a fact says, its record's timestamp left out."""
+def _fact_id(fact: EnrollmentStart | EnrollmentEnd | WorkflowStatus) -> str:
+    """A digest (32 hexadecimal digits) of everything a fact says, its record's timestamp left out."""
     match fact:
         case EnrollmentStart():
             said: tuple[Any, ...] = (fact.workflow_id, fact.contact_id, fact.entered_at, fact.trigger_event_id)
@@ -213,13 +208,8 @@ def _fact_id(fact: EnrollmentStart | EnrollmentEnd | WorkflowStatus) -> UUID:
             said = (fact.ended_at, fact.reason)
         case WorkflowStatus():
             said = (fact.name, fact.status, fact.goal_logic, fact.occurred_at)
-    text = encode_canonical_json([*said, fact.source, fact.event_id])
-    return UUID(bytes=blake2b(text.encode(), digest_size=16).digest())
-
-
-def _columns(facts: Sequence[Fact], *names: str) -> list[list[Any]]:
-    """The named attributes of facts, a list for each, as `unnest` takes them."""
-    return [[getattr(fact, name) for fact in facts] for name in names]
+    text = encode_json([*said, fact.source, fact.event_id])
+    return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:

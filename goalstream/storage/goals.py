@@ -17,7 +17,7 @@ from goalstream.domain.goals import Criteria, GoalType, GoalVersion, criteria_do
 from goalstream.domain.messages import goal_document
 from goalstream.errors import DuplicateGoal, GoalLimitExceeded, GoalNotFound, StaleVersion
 from goalstream.storage import codecs, outbox
-from goalstream.storage.pool import Connection, Database
+from goalstream.storage.pool import Connection, Database, Row
 
 LOCK = 0x676F616C73
 """Advisory lock ("goals") between those who change goals and the workers that read the changes."""
@@ -205,10 +205,10 @@ class GoalBook:
                 offset,
                 limit + 1,
             )
-            return GoalPage(goals=[_goal(dict(row)) for row in rows[:limit]], total=total, has_more=len(rows) > limit)
+            return GoalPage(goals=[_goal(row) for row in rows[:limit]], total=total, has_more=len(rows) > limit)
 
     async def _newest(self, connection: Connection, workflow_id: str) -> list[Goal]:
-        return [_goal(dict(row)) for row in await connection.fetch(_NEWEST, self._account_id, workflow_id)]
+        return [_goal(row) for row in await connection.fetch(_NEWEST, self._account_id, workflow_id)]
 
     async def _find(
         self, connection: Connection, workflow_id: str, goal_id: str, expected_version: int | None
@@ -252,7 +252,7 @@ async def changes_since(database: Database, change_id: int) -> GoalChanges:
         return GoalChanges(
             clock=clock,
             last_change_id=rows[-1]["change_id"] if rows else change_id,
-            versions=[codecs.goal_version(dict(row)) for row in rows],
+            versions=[codecs.goal_version(row) for row in rows],
         )
 
 
@@ -308,7 +308,7 @@ def _refuse_duplicate(others: Sequence[Goal], goal_type: GoalType, criteria: Cri
             raise DuplicateGoal(other.version.goal_id)
 
 
-def _goal(row: Mapping[str, Any]) -> Goal:
+def _goal(row: Row) -> Goal:
     return Goal(
         version=codecs.goal_version(row),
         created_by=row["created_by"],

@@ -17,6 +17,7 @@ from goalstream.domain.messages import EncodedMessage, Message
 from goalstream.domain.settlement import holding_end, holding_start, settle
 from goalstream.storage import outbox
 from goalstream.storage.achievements import write_changes
+from goalstream.storage.codecs import encode_json
 from goalstream.storage.enrollments import EnrollmentRow, LockedEnrollment, lock_and_read
 from goalstream.storage.facts import Enrollment, store_facts, touched_enrollments
 from goalstream.storage.pool import Connection, Database
@@ -31,9 +32,7 @@ _UPDATE_ENROLLMENTS = """
 update enrollments
    set workflow_id = settled.workflow_id, contact_id = settled.contact_id, entered_at = settled.entered_at,
        ended_at = settled.ended_at, satisfied_at = settled.satisfied_at, exited_at = settled.exited_at
-  from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[], $7::timestamptz[],
-              $8::timestamptz[])
-    as settled (account_id, enrollment_id, workflow_id, contact_id, entered_at, ended_at, satisfied_at, exited_at)
+  from json_populate_recordset(null::enrollments, $1) as settled
  where enrollments.account_id = settled.account_id and enrollments.enrollment_id = settled.enrollment_id
 """
 
@@ -136,14 +135,4 @@ def _difference(
 
 async def _update_enrollments(connection: Connection, rows: Sequence[EnrollmentRow]) -> None:
     if rows:
-        await connection.execute(
-            _UPDATE_ENROLLMENTS,
-            [row.account_id for row in rows],
-            [row.enrollment_id for row in rows],
-            [row.workflow_id for row in rows],
-            [row.contact_id for row in rows],
-            [row.entered_at for row in rows],
-            [row.ended_at for row in rows],
-            [row.satisfied_at for row in rows],
-            [row.exited_at for row in rows],
-        )
+        await connection.execute(_UPDATE_ENROLLMENTS, encode_json(rows))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 from goalstream.domain.messages import EncodedMessage, Message
 from goalstream.storage.codecs import encode_json
@@ -13,9 +12,8 @@ from goalstream.storage.pool import Connection, Database
 _INSERT = """
 insert into outbox (account_id, message_id, topic, subject, time, body, traceparent, created_at, publish_after)
 select account_id, message_id, topic, subject, time, body, traceparent,
-       clock_timestamp(), clock_timestamp() + make_interval(secs => $8)
-  from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::text[])
-    as message (account_id, message_id, topic, subject, time, body, traceparent)
+       clock_timestamp(), clock_timestamp() + make_interval(secs => $2)
+  from json_populate_recordset(null::outbox, $1)
 on conflict (account_id, message_id) do nothing
 """
 
@@ -52,9 +50,7 @@ async def insert(
         )
         for message in messages
     ]
-    rows = [(m.account_id, m.message_id, m.topic, m.subject, m.time, m.body, m.traceparent) for m in encoded]
-    columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)]
-    await connection.execute(_INSERT, *columns, publish_after_seconds)
+    await connection.execute(_INSERT, encode_json(encoded), publish_after_seconds)
     return encoded
 
 
@@ -79,7 +75,7 @@ class Outbox:
         """Up to `limit` messages that are due and that nobody else is publishing; deleted unless the block raises."""
         async with self._database.transaction() as connection:
             rows = await connection.fetch(_DUE, limit)
-            messages = [EncodedMessage(**dict(row)) for row in rows]
+            messages = [EncodedMessage(**row) for row in rows]
             yield messages
             if messages:
                 await delete(connection, messages)

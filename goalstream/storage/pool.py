@@ -12,6 +12,7 @@ import asyncpg
 from goalstream.errors import DatabaseUnavailable, RefusedByDatabase
 
 Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Row: TypeAlias = asyncpg.Record
 
 STATEMENT_TIMEOUT_SECONDS = 30
 """A statement that takes longer is stuck; the batch is tried again."""

@@ -40,6 +40,11 @@ Fields = Mapping[str, Any]
 _canonical = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
+def canonical_json(document: object) -> str:
+    """The one JSON text of a document: keys sorted, no blanks, numbers by their own digits."""
+    return _canonical.encode(document).decode()
+
+
 class _Frame(NamedTuple):
     """What records of every topic have in common, checked."""
 
@@ -96,7 +101,7 @@ def _frame(topic: str, envelope: Envelope, timestamp: int) -> _Frame:
         raise InvalidRecord("wrong_type", "the account is no UUID")
     event_id = _text(envelope.event_id, "the event id")
     if event_id is None:
-        event_id = sha256(_canonical.encode([topic, account_id, envelope.time, envelope.data])).hexdigest()
+        event_id = sha256(canonical_json([topic, account_id, envelope.time, envelope.data]).encode()).hexdigest()
     elif not event_id:
         raise InvalidRecord("wrong_type", "the event id is empty")
     source = _text(envelope.source, "the source") or topic

@@ -15,7 +15,7 @@ from goalstream.domain.facts import Fact, Match
 from goalstream.domain.goals import GoalVersion
 from goalstream.errors import InvalidRecord, RefusedByDatabase
 from goalstream.observability import metrics
-from goalstream.streams.codec import Decoded, decode
+from goalstream.streams.codec import Decoded, canonical_json, decode
 from goalstream.streams.dead_letters import DeadLetter, DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
@@ -181,10 +181,12 @@ def _matches(
 ) -> list[Fact]:
     """What a matching event tells, now read whole."""
     whole = event if isinstance(event, Event) else decode(topic, record)
-    return [_fact(whole, version, horizon) for version in versions] if isinstance(whole, Event) else []
+    assert isinstance(whole, Event)  # noqa: S101 - narrows: only event topics have outlines
+    data = canonical_json(whole.data)
+    return [_fact(whole, version, horizon, data) for version in versions]
 
 
-def _fact(event: Event, version: GoalVersion, horizon: datetime) -> Match:
+def _fact(event: Event, version: GoalVersion, horizon: datetime, data: str) -> Match:
     return Match(
         account_id=event.account_id,
         contact_id=event.contact_id,
@@ -199,7 +201,7 @@ def _fact(event: Event, version: GoalVersion, horizon: datetime) -> Match:
         occurred_at_source=event.occurred_at_source,
         clock_ahead=event.occurred_at > horizon,
         record_at=event.record_at,
-        data=event.data,
+        data=data,
         traceparent=event.traceparent,
     )
 
@@ -224,11 +226,11 @@ def _unexpected(record: Record, error: Exception) -> DeadLetter:
 def _report(settled: Settled) -> None:
     new = [change.achievement for change in settled.changes if _is_new(change)]
     metrics.EXITS.inc(sum(achievement.should_exit_workflow for achievement in new))
-    kinds = Counter((change.achievement.goal_type, change.action) for change in settled.changes)
+    kinds = Counter((change.achievement.match.goal_type, change.action) for change in settled.changes)
     for (goal_type, action), count in kinds.items():
         metrics.ACHIEVEMENTS.labels(goal_type, action).inc(count)
     for achievement in new:
-        delay = (achievement.recorded_at - achievement.trigger.record_at).total_seconds()
+        delay = (achievement.recorded_at - achievement.match.record_at).total_seconds()
         metrics.DECIDE_SECONDS.observe(max(delay, 0))
     for change in settled.changes:
         log.info(
@@ -237,7 +239,7 @@ def _report(settled: Settled) -> None:
             account=change.achievement.account_id,
             enrollment=change.achievement.enrollment_id,
             goal=change.achievement.goal_id,
-            event_id=change.achievement.trigger.event_id,
+            event_id=change.achievement.match.event_id,
             revision=change.achievement.revision,
         )
 

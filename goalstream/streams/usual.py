@@ -40,10 +40,6 @@ OptionalText = Text | None
 class _Data(msgspec.Struct, gc=False):
     contact_id: str
 
-    def occurrence(self) -> Occurrence | None:
-        """What the type's own fields tell; None where one of them is no usual value."""
-        raise NotImplementedError
-
 
 class _Tag(_Data, gc=False):
     tag_id: OptionalText = None
@@ -132,9 +128,9 @@ def outline_reader(topic: str) -> Callable[[Record], Outline | None]:
             envelope = read(value)
         except (msgspec.DecodeError, ArithmeticError):
             return None
-        data: _Data = envelope.data
+        data = envelope.data
         account_id, occurred_at = known_account(envelope.account_id), parse_time(envelope.timestamp)
-        occurrence = data.occurrence()
+        occurrence: Occurrence | None = data.occurrence()
         if (
             account_id is None
             or occurred_at is None

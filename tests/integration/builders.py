@@ -108,7 +108,7 @@ class World:
             "occurred_at_source": "event",
             "clock_ahead": False,
             "record_at": self.now,
-            "data": {"contact_id": self.contact_id},
+            "data": f'{{"contact_id":"{self.contact_id}"}}',
         }
         return Match(**(values | changes))
 

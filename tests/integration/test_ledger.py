@@ -171,7 +171,7 @@ async def test_more_enrollments_than_fit_a_transaction_are_settled(
 async def test_copies_of_a_match_are_one_with_the_smallest_timestamp_and_text(world: World) -> None:
     goal = await world.add_goal()
     copies = [
-        world.match(goal, record_at=world.now + timedelta(hours=hours), data={"copy": text})
+        world.match(goal, record_at=world.now + timedelta(hours=hours), data=f'{{"copy":"{text}"}}')
         for hours, text in ((2, "b"), (1, "c"), (3, "a"))
     ]
     await world.tell(copies[0], copies[1])

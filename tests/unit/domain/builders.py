@@ -55,7 +55,7 @@ def match(hours: float = 0, event_id: str = "e1", goal_id: str = "g1", **changes
         "occurred_at_source": "event",
         "clock_ahead": False,
         "record_at": at(hours),
-        "data": {"contact_id": "c1"},
+        "data": '{"contact_id":"c1"}',
     }
     return Match(**(values | changes))
 

@@ -46,7 +46,7 @@ class Recorder:
     def valid(self) -> dict[str, object]:
         """The part of the state that depends on nothing but the facts."""
         return {
-            goal_id: (found.achievement_id, found.contact_id, found.goal_version, found.trigger)
+            goal_id: (found.achievement_id, found.contact_id, found.match)
             for goal_id, found in self.recorded.items()
             if found.is_valid
         }
@@ -60,7 +60,7 @@ class Recorder:
             starts=[fact for fact in stored if isinstance(fact, EnrollmentStart)],
             ends=ends,
             matches=[fact for fact in stored if isinstance(fact, Match)],
-            kept=[achievement.as_match() for achievement in self.recorded.values() if achievement.is_valid],
+            kept=[achievement.match for achievement in self.recorded.values() if achievement.is_valid],
             goal_versions=self._goal_versions,
             statuses=[fact for fact in stored if isinstance(fact, WorkflowStatus)],
         )
@@ -90,5 +90,5 @@ class Recorder:
 def _smallest(known: Fact, fact: Fact) -> Fact:
     record_at = min(known.record_at, fact.record_at)
     if isinstance(known, Match) and isinstance(fact, Match):
-        return replace(known, record_at=record_at, data=min(known.data, fact.data, key=repr))
+        return replace(known, record_at=record_at, data=min(known.data or "", fact.data or ""))
     return replace(known, record_at=record_at)

@@ -7,21 +7,24 @@ from decimal import Decimal
 from typing import Any
 
 from goalstream.domain import messages
-from goalstream.domain.achievements import Achievement, Trigger
+from goalstream.domain.achievements import Achievement
+from goalstream.domain.facts import Match
 from goalstream.domain.goals import GoalType, PurchaseCriteria
+from goalstream.domain.messages import JsonText
 from tests.unit.domain.builders import at, goal
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 ACHIEVEMENT = Achievement(
-    account_id="account",
-    workflow_id="workflow",
     enrollment_id="enrollment",
     contact_id="contact",
-    goal_id="goal",
-    goal_version=7,
-    goal_type=GoalType.FORM_SUBMITTED,
-    trigger=Trigger(
+    match=Match(
+        account_id="account",
+        contact_id="merged-away",
+        workflow_id="workflow",
+        goal_id="goal",
+        goal_version=7,
+        goal_type=GoalType.FORM_SUBMITTED,
         source="crm",
         event_id="event",
         event_type="form.submitted",
@@ -29,7 +32,7 @@ ACHIEVEMENT = Achievement(
         occurred_at_source="record",
         clock_ahead=True,
         record_at=at(2),
-        data={"form_id": "form-123", "amount": Decimal("1.50")},
+        data='{"amount":1.50,"form_id":"form-123"}',
         traceparent=TRACE,
     ),
     recorded_at=at(3),
@@ -60,7 +63,7 @@ DOCUMENT: dict[str, Any] = {
         "source": "crm",
         "event_type": "form.submitted",
         "occurred_at": at(1),
-        "data": {"form_id": "form-123", "amount": Decimal("1.50")},
+        "data": JsonText('{"amount":1.50,"form_id":"form-123"}'),
     },
     "metadata": {
         "late": True,

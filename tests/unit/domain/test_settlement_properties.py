@@ -44,7 +44,7 @@ def matches(draw: st.DrawFn, datas: tuple[str, ...] = ("x",)) -> Match:
         contact_id=draw(st.sampled_from(["c1", "c1", "c2"])),
         source=draw(st.sampled_from(["s", "t"])),
         record_at=at(hours + draw(DELAYS)),
-        data={"note": draw(st.sampled_from(datas))},
+        data=f'{{"note":"{draw(st.sampled_from(datas))}"}}',
     )
 
 
