@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
 from goalstream.domain.facts import Match
 from goalstream.domain.ids import achievement_id
 from goalstream.domain.settlement import Holding, Settlement, Verdict
+from goalstream.domain.values import value
 
 SUPERSEDED = "superseded"
 """The reason of a revocation when an earlier achievement now satisfies the logic."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Achievement:
     """Enrollment E achieved goal G by event X at time T; one row per (enrollment, goal), valid unless revoked.
 
@@ -69,7 +70,7 @@ class Action(StrEnum):
     RESTORED = "restored"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Change:
     """One difference between what is recorded and what should hold."""
 

@@ -12,6 +12,8 @@ MAX_DIGITS = 30
 
 MAX_EXPONENT = 30
 
+# As programs write amounts: within all the limits above, whatever the digits are.
+_USUAL = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII).fullmatch
 _NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII).fullmatch
 
 
@@ -21,6 +23,8 @@ def parse_amount(value: object) -> Decimal | None:
     None when it is none: not a decimal number, longer than a text may be, negative, more than 30 digits, or an exponent
     beyond ±30.
     """
+    if type(value) is str and _USUAL(value):
+        return Decimal(value)
     match value:
         case bool():
             return None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from goalstream.domain.events import OccurredAtSource
 from goalstream.domain.goals import GoalType
+from goalstream.domain.values import value
 
 GoalLogic = Literal["any", "all"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Match:
     """An event fulfils the criteria of a goal version; says nothing yet about enrollments.
 
@@ -42,7 +42,7 @@ class Match:
         return self.account_id, self.contact_id, self.goal_id, self.occurred_at, self.source, self.event_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EnrollmentStart:
     """An enrollment began, as one record tells it; records may contradict each other."""
 
@@ -57,7 +57,7 @@ class EnrollmentStart:
     record_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EnrollmentEnd:
     """An enrollment ended, as one record tells it."""
 
@@ -70,7 +70,7 @@ class EnrollmentEnd:
     record_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class WorkflowStatus:
     """A workflow's status from `occurred_at` on; without a goal logic the previous one stays."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -13,6 +13,7 @@ from typing import Any
 
 from goalstream.domain.amounts import canonical_amount, parse_amount
 from goalstream.domain.texts import MAX_TEXT_LENGTH, fold_name, has_forbidden_character
+from goalstream.domain.values import value
 from goalstream.errors import CriteriaEmpty, InvalidGoal, Problem
 
 
@@ -39,7 +40,7 @@ _EVENT_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class TagCriteria:
     """A tag by id, by name, or both: where both sides have an id, the id decides alone."""
 
@@ -47,7 +48,7 @@ class TagCriteria:
     tag_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class PurchaseCriteria:
     """A purchase: of a product, from an amount (inclusive), in a currency (upper case), or any."""
 
@@ -57,7 +58,7 @@ class PurchaseCriteria:
     any_purchase: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class AppointmentCriteria:
     """An appointment: in a calendar, for a service, or any."""
 
@@ -66,14 +67,14 @@ class AppointmentCriteria:
     any_appointment: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class FormCriteria:
     """A form, by its id."""
 
     form_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class StageCriteria:
     """A stage of a pipeline; both ids are needed."""
 
@@ -92,7 +93,7 @@ CRITERIA_OF: Mapping[GoalType, type[Criteria]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class GoalVersion:
     """One immutable version of a goal, in force from `effective_from` until the next version's `effective_from`.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ from goalstream.domain.achievements import Achievement
 from goalstream.domain.durations import format_duration
 from goalstream.domain.goals import GoalVersion, criteria_document
 from goalstream.domain.ids import achievement_message_id, exit_message_id, goal_message_id
+from goalstream.domain.values import value
 
 GOAL_ACHIEVED_TOPIC = "workflow.goal.achieved"
 GOAL_REVOKED_TOPIC = "workflow.goal.revoked"
@@ -33,7 +33,7 @@ class JsonText:
         return hash(self.text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Message:
     """One message to publish; `subject` is also its key. Everything on the wire follows from these fields."""
 
@@ -46,7 +46,7 @@ class Message:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EncodedMessage:
     """A message whose JSON is fixed: what the outbox holds and Kafka gets, the same to the byte each time."""
 

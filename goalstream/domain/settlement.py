@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, GoalLogic, Match, WorkflowStatus
 from goalstream.domain.goals import GoalVersion
+from goalstream.domain.values import value
 
 _Dated = TypeVar("_Dated", EnrollmentStart, EnrollmentEnd, WorkflowStatus)
 
@@ -34,7 +35,7 @@ class Verdict(StrEnum):
     ALREADY_SATISFIED = "already_satisfied"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class EnrollmentFacts:
     """Everything stored that the answer for one enrollment depends on.
 
@@ -64,7 +65,7 @@ class Holding:
     also_matched: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value
 class Settlement:
     """What should hold: the achieved goals, the one that satisfied the logic, and the verdict on every match."""
 

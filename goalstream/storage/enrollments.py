@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import fields
 from datetime import datetime
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from goalstream.domain.achievements import Achievement
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Match, WorkflowStatus
 from goalstream.domain.goals import GoalType, GoalVersion
 from goalstream.domain.settlement import EnrollmentFacts
+from goalstream.domain.values import value
 from goalstream.storage.achievements import read_achievements
 from goalstream.storage.codecs import goal_version
 from goalstream.storage.facts import Enrollment
@@ -68,7 +69,7 @@ select told.account_id::text, told.workflow_id::text, name, status, goal_logic, 
 """
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class EnrollmentRow:
     """The locked row of `enrollments`: what the facts about it added up to so far."""
 
@@ -82,7 +83,10 @@ class EnrollmentRow:
     exited_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_ROW_FIELDS = [field.name for field in fields(EnrollmentRow)]
+
+
+@value
 class LockedEnrollment:
     """An enrollment under its lock: its row, its facts, and what is recorded about it, by goal id."""
 
@@ -102,8 +106,8 @@ async def lock_and_read(
     now = None
     rows = []
     for found in await connection.fetch(_LOCK, *keys):
-        *values, now = found
-        rows.append(EnrollmentRow(*values))
+        now = found["now"]
+        rows.append(EnrollmentRow(**{name: found[name] for name in _ROW_FIELDS}))
     if now is None:
         return None, []
 

@@ -35,6 +35,8 @@ class Told(NamedTuple):
     facts: list[Fact]
 
 
+_EVENTS = (Event, Outline)
+
 Read = tuple[Record, Decoded | Outline]
 """A record and what it tells; of an event perhaps no more than its outline."""
 
@@ -95,9 +97,9 @@ class Processor:
 
     async def _match(self, topic: str, read: Sequence[Read]) -> list[Told]:
         """The facts that records tell: for an event, its matches by the goal versions in force when it occurred."""
-        events = [(record, item) for record, item in read if isinstance(item, Event | Outline)]
+        events = [(record, item) for record, item in read if isinstance(item, _EVENTS)]
         if not events:
-            return [Told(record, [item]) for record, item in read if not isinstance(item, Event | Outline)]
+            return [Told(record, [item]) for record, item in read if not isinstance(item, _EVENTS)]
         moments = [event.occurred_at for _, event in events]
         horizon = await self._retry("refresh_goals", lambda: self._goals.complete_for(moments))
         match = self._goals.table.match

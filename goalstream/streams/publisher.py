@@ -6,12 +6,16 @@ A message is out of the outbox only when the brokers have acknowledged it. Order
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 from goalstream.domain.messages import EncodedMessage
 from goalstream.errors import BrokerUnavailable, DatabaseUnavailable, Unavailable
@@ -25,6 +29,9 @@ SEND_TIMEOUT_SECONDS = 8
 
 MAX_WAITING_MESSAGES = 20_000
 """Messages that wait to be sent; beyond it the stream waits, so that memory stays bounded."""
+
+MAX_BATCH_BYTES = 256 * 1024
+"""Of one partition's records in a request; a larger record travels alone."""
 
 SWEEP_SECONDS = 1.0
 SWEEP_LIMIT = 1_000
@@ -49,7 +56,11 @@ class Producer:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 producer = await self._started()
-                acknowledged = [await _send(producer, *record) for record in records]
+                acknowledged = [
+                    await producer.send_batch(batch, topic, partition=partition)
+                    for (topic, partition), own in (await _by_partition(producer, records)).items()
+                    for batch in _batches(producer, own)
+                ]
                 await asyncio.gather(*acknowledged)
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
@@ -74,6 +85,7 @@ class Producer:
                     acks="all",
                     linger_ms=0,
                     request_timeout_ms=SEND_TIMEOUT_SECONDS * 1000,
+                    max_batch_size=MAX_BATCH_BYTES,
                     max_request_size=4 * 1024 * 1024,
                 )
                 try:
@@ -85,17 +97,35 @@ class Producer:
             return self._producer
 
 
-async def _send(
-    producer: AIOKafkaProducer, topic: str, key: bytes | None, value: bytes | None, headers: list[Header]
-) -> Any:
-    """Hands a record to the producer; returns the future of its acknowledgement."""
-    if key is not None or value is not None:
-        return await producer.send(topic, value, key=key, headers=headers)
-    # Kafka has records with neither key nor value; aiokafka 0.14 sends them only in a batch of one's own.
+async def _by_partition(
+    producer: AIOKafkaProducer, records: Sequence[Outgoing]
+) -> dict[tuple[str, int], list[Outgoing]]:
+    """Records by the partition of their key, in the order given: the same partition as Kafka's own clients choose."""
+    grouped: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)
+    counts = {topic: len(await producer.partitions_for(topic)) for topic in {record[0] for record in records}}
+    for record in records:
+        topic, key, *_ = record
+        hashed = random.getrandbits(31) if key is None else _hash(key)
+        grouped[topic, hashed % counts[topic]].append(record)
+    return grouped
+
+
+@lru_cache(maxsize=4096)
+def _hash(key: bytes) -> int:
+    """Remembered, since an achievement and its exit have the same key and the function is pure Python."""
+    return int(murmur2(key)) & 0x7FFFFFFF
+
+
+def _batches(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> Iterator[BatchBuilder]:
+    """Full batches of one partition's records: a record by itself would cost a future and a wake-up each."""
     batch = producer.create_batch()
-    batch.append(key=None, value=None, timestamp=None, headers=headers)
+    for _, key, value, headers in records:
+        if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
+            yield batch
+            batch = producer.create_batch()
+            batch.append(timestamp=None, key=key, value=value, headers=headers)
     batch.close()
-    return await producer.send_batch(batch, topic, partition=min(await producer.partitions_for(topic)))
+    yield batch
 
 
 class Publisher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -53,8 +54,7 @@ def true_matches(draw: st.DrawFn, datas: tuple[str, ...] = ("x",)) -> Match:
     """A match by the version in force when it occurred, as the goal table finds it."""
     one = draw(matches(datas))
     versions = [v for v in GOALS if v.goal_id == one.goal_id and v.effective_from <= one.occurred_at]
-    changes: dict[str, Any] = {"goal_version": max((v.version for v in versions), default=1)}
-    return Match(**({name: getattr(one, name) for name in Match.__slots__} | changes))
+    return replace(one, goal_version=max((v.version for v in versions), default=1))
 
 
 @st.composite

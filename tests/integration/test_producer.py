@@ -1,0 +1,61 @@
+"""The producer on a real broker: where Kafka's own client would put a record, and any record that there is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+
+from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC
+from goalstream.streams.publisher import MAX_BATCH_BYTES, Outgoing, Producer
+from goalstream.streams.topics import DEAD_LETTER
+from tests.services.tiers import RunningKafka
+
+WAIT_SECONDS = 30
+PARTITIONS = 4
+
+
+async def _read(kafka: RunningKafka, topic: str, count: int) -> list[ConsumerRecord]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, auto_offset_reset="earliest")
+    consumer.assign([TopicPartition(topic, number) for number in range(PARTITIONS)])
+    async with asyncio.timeout(WAIT_SECONDS), consumer:
+        return [await consumer.getone() for _ in range(count)]
+
+
+async def _send(kafka: RunningKafka, records: Sequence[Outgoing]) -> None:
+    producer = Producer(kafka.bootstrap_servers)
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await producer.send(records)
+    finally:
+        await producer.close()
+
+
+async def test_a_key_goes_where_kafkas_own_client_puts_it_and_keeps_its_order(
+    kafka: RunningKafka, topic_prefix: str
+) -> None:
+    topic = topic_prefix + GOAL_ACHIEVED_TOPIC
+    keys = [str(random.random()).encode() for _ in range(40)]
+    async with AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as client:
+        for key in keys:
+            await client.send_and_wait(topic, b"theirs", key=key)
+    await _send(kafka, [(topic, key, f"ours {n}".encode(), [("h", b"1")]) for n in range(3) for key in keys])
+    found = await _read(kafka, topic, 4 * len(keys))
+    theirs = {record.key: record.partition for record in found if record.value == b"theirs"}
+    ours = [record for record in found if record.value != b"theirs"]
+    assert all(record.partition == theirs[record.key] and record.headers == (("h", b"1"),) for record in ours)
+    for key in keys:
+        assert [record.value for record in ours if record.key == key] == [b"ours 0", b"ours 1", b"ours 2"]
+
+
+async def test_every_record_that_kafka_knows_can_be_sent(kafka: RunningKafka, topic_prefix: str) -> None:
+    topic = topic_prefix + DEAD_LETTER
+    large = b"x" * (2 * MAX_BATCH_BYTES)
+    await _send(
+        kafka,
+        [(topic, None, None, [("h", None)]), (topic, b"", b"", []), (topic, b"k", large, []), (topic, b"k", b"v", [])],
+    )
+    found = await _read(kafka, topic, 4)
+    assert {(record.key, record.value) for record in found} == {(None, None), (b"", b""), (b"k", large), (b"k", b"v")}
