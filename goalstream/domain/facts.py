@@ -85,4 +85,29 @@ class WorkflowStatus:
     record_at: datetime
 
 
-Fact = Match | EnrollmentStart | EnrollmentEnd | WorkflowStatus
+@value
+class ContactMerge:
+    """A contact's id stands for another contact from now on, whatever the time: both were the same person."""
+
+    account_id: str
+    contact_id: str
+    into_contact_id: str
+    occurred_at: datetime
+    source: str
+    event_id: str
+    record_at: datetime
+
+
+@value
+class ContactDeletion:
+    """A contact was deleted: nothing counts for it from `occurred_at` on, and its personal data is erased."""
+
+    account_id: str
+    contact_id: str
+    occurred_at: datetime
+    source: str
+    event_id: str
+    record_at: datetime
+
+
+Fact = Match | EnrollmentStart | EnrollmentEnd | WorkflowStatus | ContactMerge | ContactDeletion

@@ -1,4 +1,4 @@
-"""Records in, facts out: bytes → an event, an enrollment's start or end, a workflow's status, or InvalidRecord(reason).
+"""Records in, facts out: bytes → an event, or a fact about an enrollment, a workflow or a contact, or InvalidRecord(reason).
 
 Every record is checked in full, whatever goals exist. Of several things wrong the first in the order of the contract is
 told: not_json, forbidden_character, bad_cloudevent, type_contradicts_topic, no_account, no_contact, bad_time, wrong_type.
@@ -10,32 +10,34 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from goalstream.domain.amounts import parse_amount
-from goalstream.domain.events import (
-    Appointment,
-    Event,
-    FormSubmission,
-    OccurredAtSource,
-    Occurrence,
-    Payment,
-    StageChange,
-    TagAdded,
-)
-from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, WorkflowStatus
-from goalstream.domain.goals import GoalType
-from goalstream.domain.texts import MAX_TEXT_LENGTH, fold_name, is_uuid
-from goalstream.domain.times import from_milliseconds, parse_time
+from goalstream.domain.events import Event, OccurredAtSource
+from goalstream.domain.facts import ContactDeletion, ContactMerge, EnrollmentEnd, EnrollmentStart, WorkflowStatus
+from goalstream.domain.fields import required_text_field, text_field, time_field, uuid_field
+from goalstream.domain.occurrences import Fields, read_occurrence
+from goalstream.domain.texts import is_uuid
+from goalstream.domain.times import from_milliseconds
 from goalstream.errors import InvalidRecord
 from goalstream.streams.envelope import Envelope, open_envelope
 from goalstream.streams.ports import Record
-from goalstream.streams.topics import ENROLLMENT_ENDED, ENROLLMENT_STARTED, WORKFLOW_STATUS_CHANGED
+from goalstream.streams.topics import (
+    CONTACT_DELETED,
+    CONTACT_MERGED,
+    ENROLLMENT_ENDED,
+    ENROLLMENT_STARTED,
+    EVENT_TOPICS,
+    WORKFLOW_STATUS_CHANGED,
+)
 
-Decoded = Event | EnrollmentStart | EnrollmentEnd | WorkflowStatus
-Fields = Mapping[str, Any]
+Told = EnrollmentStart | EnrollmentEnd | WorkflowStatus | ContactMerge | ContactDeletion
+"""A fact that a record tells by itself; an event becomes one only where it matches."""
+
+Decoded = Event | Told
+
+TOPICS_WITH_A_CONTACT = frozenset({*EVENT_TOPICS, ENROLLMENT_STARTED, CONTACT_MERGED, CONTACT_DELETED})
 
 _canonical = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
@@ -64,13 +66,12 @@ def decode(topic: str, record: Record) -> Decoded:
     if envelope.account_id is None:
         raise InvalidRecord("no_account", "the account is missing")
     fields: Fields = envelope.data if isinstance(envelope.data, dict) else {}
-    occurrence_of = _OCCURRENCES.get(topic)
-    if fields.get("contact_id") is None and (occurrence_of is not None or topic == ENROLLMENT_STARTED):
+    if fields.get("contact_id") is None and topic in TOPICS_WITH_A_CONTACT:
         raise InvalidRecord("no_contact", "contact_id is missing")
-    if occurrence_of is None:
-        return _FACTS[topic](topic, envelope, fields, record.timestamp)
+    if (read_fact := _FACTS.get(topic)) is not None:
+        return read_fact(topic, envelope, fields, record.timestamp)
     frame = _frame(topic, envelope, record.timestamp)
-    contact_id = _uuid(fields["contact_id"], "contact_id")
+    contact_id = uuid_field(fields["contact_id"], "contact_id")
     account_id, source, event_id, occurred_at, occurred_at_source, record_at = frame
     return Event(
         account_id,
@@ -81,7 +82,7 @@ def decode(topic: str, record: Record) -> Decoded:
         occurred_at,
         occurred_at_source,
         record_at,
-        occurrence_of(fields),
+        read_occurrence(topic, fields),
         fields,
         envelope.traceparent,
     )
@@ -92,19 +93,19 @@ def _frame(topic: str, envelope: Envelope, timestamp: int) -> _Frame:
     record_at = from_milliseconds(timestamp)
     if record_at is None:
         raise InvalidRecord("bad_time", f"the record's timestamp is {timestamp}")
-    occurred_at = _time(envelope.time, "the event's time")
+    occurred_at = time_field(envelope.time, "the event's time")
     occurred_at_source: OccurredAtSource = "event"
     if occurred_at is None or occurred_at > record_at:
         occurred_at, occurred_at_source = record_at, "record"
     account_id = known_account(envelope.account_id) if isinstance(envelope.account_id, str) else None
     if account_id is None:
         raise InvalidRecord("wrong_type", "the account is no UUID")
-    event_id = _text(envelope.event_id, "the event id")
+    event_id = text_field(envelope.event_id, "the event id")
     if event_id is None:
         event_id = sha256(canonical_json([topic, account_id, envelope.time, envelope.data]).encode()).hexdigest()
     elif not event_id:
         raise InvalidRecord("wrong_type", "the event id is empty")
-    source = _text(envelope.source, "the source") or topic
+    source = text_field(envelope.source, "the source") or topic
     return _Frame(account_id, source, event_id, occurred_at, occurred_at_source, record_at)
 
 
@@ -114,63 +115,16 @@ def known_account(text: str) -> str | None:
     return text.lower() if is_uuid(text) else None
 
 
-def _tag(fields: Fields) -> TagAdded:
-    name = _text(fields.get("tag_name"), "tag_name")
-    return TagAdded(_text(fields.get("tag_id"), "tag_id"), None if name is None else fold_name(name))
-
-
-def _payment(fields: Fields) -> Payment:
-    _text(fields.get("payment_id"), "payment_id")
-    amount = None
-    if (told := fields.get("amount")) is not None:
-        amount = parse_amount(told)
-        if amount is None:
-            raise InvalidRecord("wrong_type", f"amount is no amount: {told!r:.80}")
-    currency = _text(fields.get("currency"), "currency")
-    product_id = _text(fields.get("product_id"), "product_id")
-    product_ids: tuple[str, ...] = () if product_id is None else (product_id,)
-    if (products := fields.get("product_ids")) is not None:
-        if not isinstance(products, list):
-            raise InvalidRecord("wrong_type", "product_ids is no list")
-        product_ids += tuple(_required_text(product, "a product id") for product in products)
-    return Payment(amount, None if currency is None else currency.upper(), product_ids)
-
-
-def _appointment(fields: Fields) -> Appointment:
-    _text(fields.get("appointment_id"), "appointment_id")
-    return Appointment(_text(fields.get("calendar_id"), "calendar_id"), _text(fields.get("service_id"), "service_id"))
-
-
-def _form(fields: Fields) -> FormSubmission:
-    _text(fields.get("submission_id"), "submission_id")
-    return FormSubmission(_text(fields.get("form_id"), "form_id"))
-
-
-def _stage(fields: Fields) -> StageChange:
-    _text(fields.get("opportunity_id"), "opportunity_id")
-    _text(fields.get("previous_stage_id"), "previous_stage_id")
-    return StageChange(_text(fields.get("pipeline_id"), "pipeline_id"), _text(fields.get("stage_id"), "stage_id"))
-
-
-_OCCURRENCES: Mapping[str, Callable[[Fields], Occurrence]] = {
-    GoalType.TAG_ADDED.event_type: _tag,
-    GoalType.PURCHASE_MADE.event_type: _payment,
-    GoalType.APPOINTMENT_BOOKED.event_type: _appointment,
-    GoalType.FORM_SUBMITTED.event_type: _form,
-    GoalType.PIPELINE_STAGE_REACHED.event_type: _stage,
-}
-
-
 def _enrollment_start(topic: str, envelope: Envelope, fields: Fields, timestamp: int) -> EnrollmentStart:
-    entered_at = _time(fields.get("entered_at"), "entered_at")
+    entered_at = time_field(fields.get("entered_at"), "entered_at")
     frame = _frame(topic, envelope, timestamp)
     return EnrollmentStart(
         account_id=frame.account_id,
-        enrollment_id=_uuid(fields.get("enrollment_id"), "enrollment_id"),
-        workflow_id=_uuid(fields.get("workflow_id"), "workflow_id"),
-        contact_id=_uuid(fields["contact_id"], "contact_id"),
+        enrollment_id=uuid_field(fields.get("enrollment_id"), "enrollment_id"),
+        workflow_id=uuid_field(fields.get("workflow_id"), "workflow_id"),
+        contact_id=uuid_field(fields["contact_id"], "contact_id"),
         entered_at=entered_at or frame.occurred_at,
-        trigger_event_id=_text(fields.get("trigger_event_id"), "trigger_event_id"),
+        trigger_event_id=text_field(fields.get("trigger_event_id"), "trigger_event_id"),
         source=frame.source,
         event_id=frame.event_id,
         record_at=frame.record_at,
@@ -178,13 +132,13 @@ def _enrollment_start(topic: str, envelope: Envelope, fields: Fields, timestamp:
 
 
 def _enrollment_end(topic: str, envelope: Envelope, fields: Fields, timestamp: int) -> EnrollmentEnd:
-    ended_at = _time(fields.get("ended_at"), "ended_at")
+    ended_at = time_field(fields.get("ended_at"), "ended_at")
     frame = _frame(topic, envelope, timestamp)
     return EnrollmentEnd(
         account_id=frame.account_id,
-        enrollment_id=_uuid(fields.get("enrollment_id"), "enrollment_id"),
+        enrollment_id=uuid_field(fields.get("enrollment_id"), "enrollment_id"),
         ended_at=ended_at or frame.occurred_at,
-        reason=_text(fields.get("reason"), "reason"),
+        reason=text_field(fields.get("reason"), "reason"),
         source=frame.source,
         event_id=frame.event_id,
         record_at=frame.record_at,
@@ -198,9 +152,9 @@ def _workflow_status(topic: str, envelope: Envelope, fields: Fields, timestamp: 
         raise InvalidRecord("wrong_type", f"goal_logic is neither any nor all: {goal_logic!r:.80}")
     return WorkflowStatus(
         account_id=frame.account_id,
-        workflow_id=_uuid(fields.get("workflow_id"), "workflow_id"),
-        name=_text(fields.get("name"), "name"),
-        status=_required_text(fields.get("status"), "status"),
+        workflow_id=uuid_field(fields.get("workflow_id"), "workflow_id"),
+        name=text_field(fields.get("name"), "name"),
+        status=required_text_field(fields.get("status"), "status"),
         goal_logic=goal_logic,
         occurred_at=frame.occurred_at,
         source=frame.source,
@@ -209,40 +163,35 @@ def _workflow_status(topic: str, envelope: Envelope, fields: Fields, timestamp: 
     )
 
 
-_FACTS: Mapping[str, Callable[[str, Envelope, Fields, int], EnrollmentStart | EnrollmentEnd | WorkflowStatus]] = {
+def _contact_merge(topic: str, envelope: Envelope, fields: Fields, timestamp: int) -> ContactMerge:
+    frame = _frame(topic, envelope, timestamp)
+    return ContactMerge(
+        account_id=frame.account_id,
+        contact_id=uuid_field(fields["contact_id"], "contact_id"),
+        into_contact_id=uuid_field(fields.get("into_contact_id"), "into_contact_id"),
+        occurred_at=frame.occurred_at,
+        source=frame.source,
+        event_id=frame.event_id,
+        record_at=frame.record_at,
+    )
+
+
+def _contact_deletion(topic: str, envelope: Envelope, fields: Fields, timestamp: int) -> ContactDeletion:
+    frame = _frame(topic, envelope, timestamp)
+    return ContactDeletion(
+        account_id=frame.account_id,
+        contact_id=uuid_field(fields["contact_id"], "contact_id"),
+        occurred_at=frame.occurred_at,
+        source=frame.source,
+        event_id=frame.event_id,
+        record_at=frame.record_at,
+    )
+
+
+_FACTS: Mapping[str, Callable[[str, Envelope, Fields, int], Told]] = {
     ENROLLMENT_STARTED: _enrollment_start,
     ENROLLMENT_ENDED: _enrollment_end,
     WORKFLOW_STATUS_CHANGED: _workflow_status,
+    CONTACT_MERGED: _contact_merge,
+    CONTACT_DELETED: _contact_deletion,
 }
-
-
-def _text(value: object, name: str) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise InvalidRecord("wrong_type", f"{name} is no string")
-    if len(value) > MAX_TEXT_LENGTH:
-        raise InvalidRecord("wrong_type", f"{name} has more than {MAX_TEXT_LENGTH} characters")
-    return value
-
-
-def _required_text(value: object, name: str) -> str:
-    text = _text(value, name)
-    if text is None:
-        raise InvalidRecord("wrong_type", f"{name} is missing")
-    return text
-
-
-def _uuid(value: object, name: str) -> str:
-    if not (isinstance(value, str) and is_uuid(value)):
-        raise InvalidRecord("wrong_type", f"{name} is no UUID")
-    return value.lower()
-
-
-def _time(value: object, name: str) -> datetime | None:
-    if value is None:
-        return None
-    moment = parse_time(value) if isinstance(value, str) else None
-    if moment is None:
-        raise InvalidRecord("bad_time", f"{name} is not RFC 3339: {value!r:.80}")
-    return moment
