@@ -96,7 +96,7 @@ def changes(
     """
     for goal_id, holding in settlement.holdings.items():
         before = recorded.get(goal_id)
-        if before is not None and before.is_valid and before.match == holding.match:
+        if before is not None and before.is_valid and _is_recorded(before, holding):
             continue
         after = _achievement(holding, enrollment_id, recorded_at, end_is_known, exit_is_due and holding.satisfies)
         if before is None:
@@ -130,7 +130,7 @@ def _achievement(
 ) -> Achievement:
     return Achievement(
         enrollment_id=enrollment_id,
-        contact_id=holding.match.contact_id,
+        contact_id=holding.contact_id,
         match=holding.match,
         recorded_at=recorded_at,
         revision=1,
@@ -140,6 +140,10 @@ def _achievement(
         required=holding.required,
         should_exit_workflow=should_exit_workflow,
     )
+
+
+def _is_recorded(achievement: Achievement, holding: Holding) -> bool:
+    return (achievement.match, achievement.contact_id) == (holding.match, holding.contact_id)
 
 
 def _refusal_of(achievement: Achievement, settlement: Settlement) -> str:

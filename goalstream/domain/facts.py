@@ -17,7 +17,8 @@ class Match:
     """An event fulfils the criteria of a goal version; says nothing yet about enrollments.
 
     `data` is the event's data as canonical JSON: the one text of a document, so that copies can be compared and a repeated
-    message is the same to the byte. None once erased.
+    message is the same to the byte. None once erased. `enrollment_id` names the only enrollment that it may count for,
+    where somebody recorded it for one.
     """
 
     account_id: str
@@ -35,11 +36,20 @@ class Match:
     record_at: datetime
     data: str | None
     traceparent: str | None = None
+    enrollment_id: str | None = None
 
     @property
     def identity(self) -> tuple[object, ...]:
         """What makes copies one."""
-        return self.account_id, self.contact_id, self.goal_id, self.occurred_at, self.source, self.event_id
+        return (
+            self.account_id,
+            self.contact_id,
+            self.goal_id,
+            self.occurred_at,
+            self.source,
+            self.event_id,
+            self.enrollment_id or "",
+        )
 
 
 @value

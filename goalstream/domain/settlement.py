@@ -6,17 +6,23 @@ when a fact arrived beyond its record's timestamp, so any order of arrival gives
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
 
-from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, GoalLogic, Match, WorkflowStatus
+from goalstream.domain.circumstances import GOAL_ACHIEVED, Circumstances, CircumstancesOf, Workflow
+from goalstream.domain.facts import (
+    ContactDeletion,
+    ContactMerge,
+    EnrollmentEnd,
+    EnrollmentStart,
+    Match,
+    WorkflowStatus,
+)
+from goalstream.domain.goal_history import GoalHistory
 from goalstream.domain.goals import GoalVersion
 from goalstream.domain.values import value
-
-_Dated = TypeVar("_Dated", EnrollmentStart, EnrollmentEnd, WorkflowStatus)
 
 
 class Verdict(StrEnum):
@@ -25,10 +31,12 @@ class Verdict(StrEnum):
     ACHIEVED = "achieved"
     TOO_LATE = "too_late"
     NO_ENROLLMENT = "no_enrollment"
+    CONTACT_MERGED = "contact_merged"
     GOAL_NOT_IN_FORCE = "goal_not_in_force"
     WORKFLOW_INACTIVE = "workflow_inactive"
     BEFORE_ENROLLMENT = "before_enrollment"
     AFTER_ENROLLMENT = "after_enrollment"
+    CONTACT_DELETED = "contact_deleted"
     OUTSIDE_WINDOW = "outside_window"
     OWN_TRIGGER = "own_trigger"
     ALREADY_ACHIEVED = "already_achieved"
@@ -39,9 +47,10 @@ class Verdict(StrEnum):
 class EnrollmentFacts:
     """Everything stored that the answer for one enrollment depends on.
 
-    Starts may name several contacts and workflows; matches, goals and statuses may be those of all of them. `kept` are the
-    triggers of valid achievements: where the match itself was cleaned away, they stay inputs, as they are. (A match that is
-    stored with a later record than its achievement has is a copy that came after the cleaning.)
+    Starts may name several contacts and workflows; matches, goals and statuses may be those of all of them, and of every
+    contact that merges connect with them. `kept` are the matches of valid achievements: where the match itself was cleaned
+    away, they stay inputs, as they are. (A match that is stored with a later record than its achievement has is a copy that
+    came after the cleaning.)
     """
 
     account_id: str
@@ -52,13 +61,18 @@ class EnrollmentFacts:
     kept: Sequence[Match] = ()
     goal_versions: Sequence[GoalVersion] = ()
     statuses: Sequence[WorkflowStatus] = ()
+    contacts: Sequence[ContactMerge | ContactDeletion] = ()
 
 
 @dataclass(slots=True, kw_only=True)
 class Holding:
-    """A goal that the enrollment has achieved: by which match, and how far the logic was then."""
+    """A goal that the enrollment has achieved: by which match, and how far the logic was then.
+
+    `contact_id` is who the match's contact is by now.
+    """
 
     match: Match
+    contact_id: str
     met: int
     required: int
     satisfies: bool
@@ -67,8 +81,12 @@ class Holding:
 
 @value
 class Settlement:
-    """What should hold: the achieved goals, the one that satisfied the logic, and the verdict on every match."""
+    """What should hold: the achieved goals, the one that satisfied the logic, and the verdict on every match.
 
+    `known` is what holds of all the facts together, in time for a match or not.
+    """
+
+    known: Circumstances
     holdings: dict[str, Holding]
     satisfied_by: Holding | None
     verdicts: list[tuple[Match, Verdict]]
@@ -76,15 +94,18 @@ class Settlement:
 
 def settle(facts: EnrollmentFacts, *, allowed_lateness: timedelta) -> Settlement:
     """Walks through the matches in event time; pure, and independent of the order of every argument."""
-    goals = _GoalHistory(facts.goal_versions)
+    goals = GoalHistory(facts.goal_versions)
+    dated = [*facts.starts, *facts.ends, *facts.statuses, *facts.contacts]
+    circumstances_of = CircumstancesOf(dated, allowed_lateness=allowed_lateness)
     matches, kept = _inputs(facts)
     holdings: dict[str, Holding] = {}
     satisfied_by: Holding | None = None
     verdicts: list[tuple[Match, Verdict]] = []
 
     for match in sorted((matches | kept).values(), key=goals.position):
-        workflow = _workflow_at(match, _in_time(facts.statuses, match, allowed_lateness))
-        verdict = None if match.identity in kept else _refusal(match, facts, goals, workflow, allowed_lateness)
+        known = circumstances_of(match)
+        workflow = known.workflow(match.workflow_id, match.occurred_at)
+        verdict = None if match.identity in kept else _refusal(match, facts, known, workflow, goals, allowed_lateness)
         if verdict is None and match.goal_id in holdings:
             verdict = Verdict.ALREADY_ACHIEVED
         elif verdict is None and satisfied_by is not None:
@@ -96,11 +117,17 @@ def settle(facts: EnrollmentFacts, *, allowed_lateness: timedelta) -> Settlement
             others = goals.in_force(match) if workflow.logic == "all" else set()
             required = others | {match.goal_id}
             met = len(required & {match.goal_id, *holdings})
-            holding = Holding(match=match, met=met, required=len(required), satisfies=met == len(required))
+            holding = Holding(
+                match=match,
+                contact_id=known.contacts.survivor(match.contact_id),
+                met=met,
+                required=len(required),
+                satisfies=met == len(required),
+            )
             holdings[match.goal_id] = holding
             satisfied_by = holding if holding.satisfies else None
 
-    return Settlement(holdings=holdings, satisfied_by=satisfied_by, verdicts=verdicts)
+    return Settlement(known=circumstances_of.all, holdings=holdings, satisfied_by=satisfied_by, verdicts=verdicts)
 
 
 _Matches = dict[tuple[object, ...], Match]
@@ -125,15 +152,22 @@ def _smallest(matches: Iterable[Match]) -> _Matches:
 
 
 def _refusal(
-    match: Match, facts: EnrollmentFacts, goals: _GoalHistory, workflow: _Workflow, allowed_lateness: timedelta
+    match: Match,
+    facts: EnrollmentFacts,
+    known: Circumstances,
+    workflow: Workflow,
+    goals: GoalHistory,
+    allowed_lateness: timedelta,
 ) -> Verdict | None:
     """The first rule by which this match, looked at alone, does not count for the enrollment; None when it counts."""
-    occurred_at = match.occurred_at
+    occurred_at, start, end = match.occurred_at, known.start, known.end
     if match.record_at - occurred_at > allowed_lateness:
         return Verdict.TOO_LATE
-    start = holding_start(_in_time(facts.starts, match, allowed_lateness))
-    if start is None or _owner(start) != _owner(match):
+    if start is None or not _is_meant_for(match, facts, start):
         return Verdict.NO_ENROLLMENT
+    if not _is_same_contact(match, start, known):
+        is_merged = known.contacts.is_merged(match.contact_id) or known.contacts.is_merged(start.contact_id)
+        return Verdict.CONTACT_MERGED if is_merged else Verdict.NO_ENROLLMENT
     version = goals.version_of(match)
     if version is None:
         return Verdict.GOAL_NOT_IN_FORCE
@@ -141,9 +175,10 @@ def _refusal(
         return Verdict.WORKFLOW_INACTIVE
     if occurred_at < start.entered_at:
         return Verdict.BEFORE_ENROLLMENT
-    end = holding_end(_in_time(facts.ends, match, allowed_lateness))
     if end is not None and not _is_before_end(occurred_at, start, end, version.measure_after_exit):
         return Verdict.AFTER_ENROLLMENT
+    if _is_deleted(match.contact_id, known, occurred_at) or _is_deleted(start.contact_id, known, occurred_at):
+        return Verdict.CONTACT_DELETED
     if version.window is not None and occurred_at - start.entered_at >= version.window:
         return Verdict.OUTSIDE_WINDOW
     if start.trigger_event_id == match.event_id:
@@ -151,37 +186,22 @@ def _refusal(
     return None
 
 
-def _owner(fact: EnrollmentStart | Match) -> tuple[str, str, str]:
-    return fact.account_id, fact.contact_id, fact.workflow_id
+def _is_meant_for(match: Match, facts: EnrollmentFacts, start: EnrollmentStart) -> bool:
+    """Same account and workflow; and where a match was recorded for one enrollment, that one."""
+    is_own = match.enrollment_id is None or match.enrollment_id == facts.enrollment_id
+    return is_own and (match.account_id, match.workflow_id) == (start.account_id, start.workflow_id)
 
 
-def _in_time(facts: Iterable[_Dated], match: Match, allowed_lateness: timedelta) -> Iterator[_Dated]:
-    """The facts by which a match is judged: those whose record is at most the allowed lateness later than its own."""
-    return (fact for fact in facts if fact.record_at - match.record_at <= allowed_lateness)
+def _is_deleted(contact_id: str, known: Circumstances, moment: datetime) -> bool:
+    deleted_at = known.contacts.deleted_at(contact_id)
+    return deleted_at is not None and moment >= deleted_at
 
 
-def holding_start(starts: Iterable[EnrollmentStart]) -> EnrollmentStart | None:
-    """Which of several starts holds: the smallest (`entered_at`, event id); remaining ties by text."""
-    return min(starts, key=_start_order, default=None)
-
-
-def holding_end(ends: Iterable[EnrollmentEnd]) -> EnrollmentEnd | None:
-    """Which of several ends holds: the smallest `ended_at`; at equal times the echo of our own exit."""
-    return min(ends, key=_end_order, default=None)
-
-
-def _start_order(start: EnrollmentStart) -> tuple[object, ...]:
-    said = start.contact_id, _by_text(start.trigger_event_id), start.workflow_id
-    return start.entered_at, start.event_id, start.source, *said
-
-
-def _end_order(end: EnrollmentEnd) -> tuple[object, ...]:
-    return end.ended_at, end.reason != GOAL_ACHIEVED, end.event_id, end.source, _by_text(end.reason)
-
-
-def _by_text(text: str | None) -> tuple[bool, str]:
-    """Nothing comes after every text, as it does in a canonical payload, where the next key or `null` stands instead."""
-    return text is None, text or ""
+def _is_same_contact(match: Match, start: EnrollmentStart, known: Circumstances) -> bool:
+    contacts = known.contacts
+    return match.contact_id == start.contact_id or (
+        contacts.survivor(match.contact_id) == contacts.survivor(start.contact_id)
+    )
 
 
 def _is_before_end(
@@ -192,67 +212,6 @@ def _is_before_end(
         return False
     after_end = occurred_at - end.ended_at
     return after_end < measure_after_exit or (end.reason == GOAL_ACHIEVED and after_end == measure_after_exit)
-
-
-GOAL_ACHIEVED = "goal_achieved"
-"""The reason with which the workflow engine ends an enrollment after our exit."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Workflow:
-    """A workflow's state at one moment."""
-
-    is_active: bool = True
-    logic: GoalLogic = "any"
-
-
-def _workflow_at(match: Match, statuses: Iterable[WorkflowStatus]) -> _Workflow:
-    """The state of the match's workflow after every status up to its time; active with logic `any` before the first."""
-    told = (s for s in statuses if s.workflow_id == match.workflow_id and s.occurred_at <= match.occurred_at)
-    workflow = _Workflow()
-    for status in sorted(told, key=_status_order):
-        workflow = _Workflow(status.status == "active", status.goal_logic or workflow.logic)
-    return workflow
-
-
-def _status_order(status: WorkflowStatus) -> tuple[object, ...]:
-    said = _by_text(status.goal_logic), _by_text(status.name), status.status
-    return status.occurred_at, status.event_id, status.source, *said
-
-
-class _GoalHistory:
-    """The versions of goals, each with the interval in which it was in force."""
-
-    def __init__(self, versions: Iterable[GoalVersion]) -> None:
-        self._versions: dict[str, list[GoalVersion]] = {}
-        for version in sorted(versions, key=lambda version: version.version):
-            self._versions.setdefault(version.goal_id, []).append(version)
-
-    def position(self, match: Match) -> tuple[object, ...]:
-        """Where a match stands in the walk."""
-        created_at = self._versions[match.goal_id][0].created_at
-        return match.occurred_at, created_at, match.goal_id, match.event_id, match.source, match.contact_id
-
-    def version_of(self, match: Match) -> GoalVersion | None:
-        """The version that the match fulfils, if it was in force when the event occurred.
-
-        A record from a clock far ahead was judged by the configuration then known, which stands.
-        """
-        if match.clock_ahead:
-            return next((v for v in self._versions[match.goal_id] if v.version == match.goal_version), None)
-        version = self._at(match.goal_id, match.occurred_at)
-        if version is None or version.version != match.goal_version or not version.can_be_achieved:
-            return None
-        return version
-
-    def in_force(self, match: Match) -> set[str]:
-        """The goals of the match's workflow that could be achieved at its time."""
-        versions = (self._at(goal_id, match.occurred_at) for goal_id in self._versions)
-        return {v.goal_id for v in versions if v and v.can_be_achieved and v.workflow_id == match.workflow_id}
-
-    def _at(self, goal_id: str, moment: datetime) -> GoalVersion | None:
-        versions = self._versions[goal_id]
-        return next((version for version in reversed(versions) if version.effective_from <= moment), None)
 
 
 def _is_same_event(one: Match, other: Match) -> bool:

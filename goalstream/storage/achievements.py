@@ -10,7 +10,7 @@ from goalstream.domain.achievements import Achievement, Change
 from goalstream.domain.facts import Match
 from goalstream.domain.goals import GoalType
 from goalstream.storage.codecs import encode_json
-from goalstream.storage.facts import Enrollment
+from goalstream.storage.contacts import Enrollment
 from goalstream.storage.pool import Connection, Row
 
 ACTOR = "goalstream"
@@ -18,7 +18,7 @@ ACTOR = "goalstream"
 
 _READ = """
 select achieved.account_id::text, achieved.enrollment_id::text, goal_id::text, workflow_id::text, contact_id::text,
-       coalesce(match_contact_id, contact_id)::text as match_contact_id,
+       coalesce(match_contact_id, contact_id)::text as match_contact_id, match_enrollment_id::text,
        goal_version, goal_type, achieved_at, recorded_at, revision, source, event_id, event_type, occurred_at_source,
        clock_ahead, record_at, data, traceparent, late, also_matched::text[], met, required, should_exit_workflow,
        revoked_at, revoked_reason
@@ -28,17 +28,18 @@ select achieved.account_id::text, achieved.enrollment_id::text, goal_id::text, w
 """
 
 _WRITE = """
-insert into achievements (account_id, enrollment_id, goal_id, workflow_id, contact_id, match_contact_id, goal_version,
-                          goal_type, achieved_at, recorded_at, revision, source, event_id, event_type, occurred_at_source,
+insert into achievements (account_id, enrollment_id, goal_id, workflow_id, contact_id, match_contact_id,
+                          match_enrollment_id, goal_version, goal_type, achieved_at, recorded_at, revision, source, event_id, event_type, occurred_at_source,
                           clock_ahead, record_at, data, traceparent, late, also_matched, met, required,
                           should_exit_workflow, revoked_at, revoked_reason)
-select account_id, enrollment_id, goal_id, workflow_id, contact_id, match_contact_id, goal_version,
-       goal_type, achieved_at, recorded_at, revision, source, event_id, event_type, occurred_at_source,
+select account_id, enrollment_id, goal_id, workflow_id, contact_id, match_contact_id,
+       match_enrollment_id, goal_version, goal_type, achieved_at, recorded_at, revision, source, event_id, event_type, occurred_at_source,
        clock_ahead, record_at, data, traceparent, late, also_matched, met, required,
        should_exit_workflow, revoked_at, revoked_reason
   from json_populate_recordset(null::achievements, $1)
 on conflict (account_id, enrollment_id, goal_id) do update
    set contact_id = excluded.contact_id, match_contact_id = excluded.match_contact_id,
+       match_enrollment_id = excluded.match_enrollment_id,
        goal_version = excluded.goal_version, achieved_at = excluded.achieved_at, recorded_at = excluded.recorded_at,
        revision = excluded.revision, source = excluded.source, event_id = excluded.event_id,
        event_type = excluded.event_type, occurred_at_source = excluded.occurred_at_source,
@@ -82,6 +83,7 @@ def _row(achievement: Achievement) -> dict[str, Any]:
         "workflow_id": match.workflow_id,
         "contact_id": achievement.contact_id,
         "match_contact_id": match.contact_id,
+        "match_enrollment_id": match.enrollment_id,
         "goal_version": match.goal_version,
         "goal_type": match.goal_type,
         "achieved_at": match.occurred_at,
@@ -151,6 +153,7 @@ def _achievement(row: Row) -> Achievement:
         record_at=row["record_at"],
         data=row["data"],
         traceparent=row["traceparent"],
+        enrollment_id=row["match_enrollment_id"],
     )
     return Achievement(
         enrollment_id=row["enrollment_id"],

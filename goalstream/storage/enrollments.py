@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
-from typing import TypeVar
 
 from goalstream.domain.achievements import Achievement
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Match, WorkflowStatus
@@ -19,10 +18,8 @@ from goalstream.domain.settlement import EnrollmentFacts
 from goalstream.domain.values import value
 from goalstream.storage.achievements import read_achievements
 from goalstream.storage.codecs import goal_version
-from goalstream.storage.facts import Enrollment
+from goalstream.storage.contacts import Contact, Enrollment, Families, read_families
 from goalstream.storage.pool import Connection
-
-_Fact = TypeVar("_Fact", EnrollmentStart, EnrollmentEnd)
 
 _LOCK = """
 select enrollments.account_id::text, enrollments.enrollment_id::text, workflow_id::text, contact_id::text, entered_at,
@@ -35,7 +32,14 @@ select enrollments.account_id::text, enrollments.enrollment_id::text, workflow_i
 
 _STARTS = """
 select started.account_id::text, started.enrollment_id::text, workflow_id::text, contact_id::text, entered_at,
-       trigger_event_id, source, event_id, record_at
+       trigger_event_id, source, event_id, record_at,
+       exists (select from contact_merges
+                where contact_merges.account_id = started.account_id and contact_merges.contact_id = started.contact_id)
+       or exists (select from contact_merges
+                   where contact_merges.account_id = started.account_id and into_contact_id = started.contact_id)
+       or exists (select from contact_deletions
+                   where contact_deletions.account_id = started.account_id
+                     and contact_deletions.contact_id = started.contact_id) as has_family
   from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
   join enrollment_starts started
     on started.account_id = touched.account_id and started.enrollment_id = touched.enrollment_id
@@ -49,7 +53,8 @@ select ended.account_id::text, ended.enrollment_id::text, ended_at, reason, sour
 
 _MATCHES = """
 select matches.account_id::text, matches.contact_id::text, matches.workflow_id::text, goal_id::text, goal_version,
-       goal_type, source, event_id, event_type, occurred_at, occurred_at_source, clock_ahead, record_at, data, traceparent
+       goal_type, source, event_id, event_type, occurred_at, occurred_at_source, clock_ahead, record_at, data, traceparent,
+       nullif(matches.enrollment_id, '00000000-0000-0000-0000-000000000000')::text as enrollment_id
   from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as wanted (account_id, contact_id, workflow_id)
   join matches on matches.account_id = wanted.account_id and matches.contact_id = wanted.contact_id
    and matches.workflow_id = wanted.workflow_id
@@ -95,26 +100,25 @@ class LockedEnrollment:
     recorded: Mapping[str, Achievement]
 
 
-async def lock_and_read(
-    connection: Connection, touched: Sequence[Enrollment]
-) -> tuple[datetime | None, list[LockedEnrollment]]:
-    """Locks the enrollments, in the order of their keys, and reads what their settlement needs.
-
-    Returns the database's time as well; None when none of the enrollments exists.
-    """
-    keys = [account_id for account_id, _ in touched], [enrollment_id for _, enrollment_id in touched]
+async def lock(
+    connection: Connection, enrollments: Sequence[Enrollment]
+) -> tuple[datetime | None, list[EnrollmentRow]]:
+    """Locks enrollments in the order of their keys; those that exist, with the database's time once all are locked."""
     now = None
     rows = []
-    for found in await connection.fetch(_LOCK, *keys):
+    for found in await connection.fetch(_LOCK, *_columns(enrollments, 2)):
         now = found["now"]
         rows.append(EnrollmentRow(**{name: found[name] for name in _ROW_FIELDS}))
-    if now is None:
-        return None, []
+    return now, rows
 
-    starts = _by_enrollment(EnrollmentStart(**row) for row in await connection.fetch(_STARTS, *keys))
+
+async def read(connection: Connection, rows: Sequence[EnrollmentRow]) -> list[LockedEnrollment]:
+    """Reads what the settlement of locked enrollments needs."""
+    keys = [row.account_id for row in rows], [row.enrollment_id for row in rows]
+    starts, families = await _starts(connection, keys)
     ends = _by_enrollment(EnrollmentEnd(**row) for row in await connection.fetch(_ENDS, *keys))
     recorded = await read_achievements(connection, *keys)
-    matches = await _matches(connection, (start for told in starts.values() for start in told))
+    matches = await _matches(connection, (start for told in starts.values() for start in told), families)
     workflows = {(match.account_id, match.workflow_id) for found in matches.values() for match in found}
     workflows.update((a.account_id, a.workflow_id) for known in recorded.values() for a in known.values())
     versions, statuses = await _workflow_facts(connection, sorted(workflows))
@@ -122,37 +126,64 @@ async def lock_and_read(
     locked = []
     for row in rows:
         key = (row.account_id, row.enrollment_id)
-        contacts = {(start.account_id, start.contact_id, start.workflow_id) for start in starts.get(key, ())}
-        own_matches = [match for contact in contacts for match in matches.get(contact, ())]
+        own_starts = starts.get(key, ())
+        in_workflows = {
+            (row.account_id, member, start.workflow_id)
+            for start in own_starts
+            for member in families.members((row.account_id, start.contact_id))
+        }
+        own_matches = [match for one in in_workflows for match in matches.get(one, ())]
         own_recorded = recorded.get(key, {})
         kept = [achievement.match for achievement in own_recorded.values() if achievement.is_valid]
         own_workflows = {(m.account_id, m.workflow_id) for m in (*own_matches, *kept)}
         facts = EnrollmentFacts(
             account_id=row.account_id,
             enrollment_id=row.enrollment_id,
-            starts=starts.get(key, ()),
+            starts=own_starts,
             ends=ends.get(key, ()),
             matches=own_matches,
             kept=kept,
             goal_versions=[version for workflow in own_workflows for version in versions.get(workflow, ())],
             statuses=[status for workflow in own_workflows for status in statuses.get(workflow, ())],
+            contacts=families.facts_about((row.account_id, start.contact_id) for start in own_starts),
         )
         locked.append(LockedEnrollment(row=row, facts=facts, recorded=own_recorded))
-    return now, locked
+    return locked
 
 
-def _by_enrollment(facts: Iterable[_Fact]) -> dict[Enrollment, list[_Fact]]:
-    grouped: dict[Enrollment, list[_Fact]] = defaultdict(list)
-    for fact in facts:
-        grouped[fact.account_id, fact.enrollment_id].append(fact)
+async def _starts(
+    connection: Connection, keys: tuple[list[str], list[str]]
+) -> tuple[dict[Enrollment, list[EnrollmentStart]], Families]:
+    """The starts of enrollments, and the families of whom they name."""
+    starts: dict[Enrollment, list[EnrollmentStart]] = defaultdict(list)
+    related: set[Contact] = set()
+    for row in await connection.fetch(_STARTS, *keys):
+        said = dict(row)
+        if said.pop("has_family"):
+            related.add((said["account_id"], said["contact_id"]))
+        start = EnrollmentStart(**said)
+        starts[start.account_id, start.enrollment_id].append(start)
+    return starts, await read_families(connection, related)
+
+
+def _by_enrollment(ends: Iterable[EnrollmentEnd]) -> dict[Enrollment, list[EnrollmentEnd]]:
+    grouped: dict[Enrollment, list[EnrollmentEnd]] = defaultdict(list)
+    for end in ends:
+        grouped[end.account_id, end.enrollment_id].append(end)
     return grouped
 
 
 async def _matches(
-    connection: Connection, starts: Iterable[EnrollmentStart]
+    connection: Connection, starts: Iterable[EnrollmentStart], families: Families
 ) -> dict[tuple[str, str, str], list[Match]]:
-    """The matches of every contact and workflow that a start names."""
-    contacts = sorted({(start.account_id, start.contact_id, start.workflow_id) for start in starts})
+    """The matches of every contact and workflow that a start names, and of the contact's relatives."""
+    contacts = sorted(
+        {
+            (start.account_id, member, start.workflow_id)
+            for start in starts
+            for member in families.members((start.account_id, start.contact_id))
+        }
+    )
     grouped: dict[tuple[str, str, str], list[Match]] = defaultdict(list)
     for row in await connection.fetch(_MATCHES, *_columns(contacts, 3)):
         match = Match(**{**row, "goal_type": GoalType(row["goal_type"])})

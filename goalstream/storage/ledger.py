@@ -14,13 +14,15 @@ from goalstream.domain import messages
 from goalstream.domain.achievements import Action, Change, changes
 from goalstream.domain.facts import Fact
 from goalstream.domain.messages import EncodedMessage, Message
-from goalstream.domain.settlement import holding_end, holding_start, settle
+from goalstream.domain.settlement import settle
 from goalstream.storage import outbox
 from goalstream.storage.achievements import write_changes
 from goalstream.storage.codecs import encode_json
-from goalstream.storage.enrollments import EnrollmentRow, LockedEnrollment, lock_and_read
-from goalstream.storage.facts import Enrollment, store_facts, touched_enrollments
+from goalstream.storage.contacts import Enrollment, Families, erase_matches, erase_recorded
+from goalstream.storage.enrollments import EnrollmentRow, LockedEnrollment, lock, read
+from goalstream.storage.facts import store_facts
 from goalstream.storage.pool import Connection, Database
+from goalstream.storage.touched import find_touched
 
 MAX_ENROLLMENTS_PER_TRANSACTION = 500
 """Bounds how long locks are held; beyond it a transaction gains no speed."""
@@ -61,23 +63,28 @@ class Ledger:
         """Settles every enrollment that stored facts touch; safe to repeat and to run anywhere at once."""
         settled = Settled()
         async with self._database.connection() as connection:
-            touched = await touched_enrollments(connection, facts)
-        for first in range(0, len(touched), MAX_ENROLLMENTS_PER_TRANSACTION):
-            chunk = touched[first : first + MAX_ENROLLMENTS_PER_TRANSACTION]
+            touched = await find_touched(connection, facts)
+            if touched.families.erased:
+                await erase_matches(connection, touched.families.erased)
+        enrollments = touched.enrollments
+        for first in range(0, len(enrollments), MAX_ENROLLMENTS_PER_TRANSACTION):
+            chunk = enrollments[first : first + MAX_ENROLLMENTS_PER_TRANSACTION]
             async with self._database.transaction() as connection:
-                written = await self._settle(connection, chunk)
+                written = await self._settle(connection, chunk, touched.families)
             settled.changes += written.changes
             settled.messages += written.messages
         return settled
 
-    async def _settle(self, connection: Connection, touched: Sequence[Enrollment]) -> Settled:
-        now, locked = await lock_and_read(connection, touched)
+    async def _settle(self, connection: Connection, touched: Sequence[Enrollment], families: Families) -> Settled:
+        now, locked_rows = await lock(connection, touched)
         if now is None:
             return Settled()
+        if families.erased:
+            await erase_recorded(connection, touched, families)
         found: list[Change] = []
         outgoing: list[Message] = []
         rows: list[EnrollmentRow] = []
-        for enrollment in locked:
+        for enrollment in await read(connection, locked_rows):
             enrollment_changes, row, enrollment_messages = _difference(enrollment, now, self._allowed_lateness)
             found += enrollment_changes
             outgoing += enrollment_messages
@@ -95,14 +102,15 @@ def _difference(
     """What to write for one enrollment: changes of achievements, its row, and the messages about both."""
     facts, recorded, row = enrollment.facts, enrollment.recorded, enrollment.row
     settlement = settle(facts, allowed_lateness=allowed_lateness)
-    exit_is_due = settlement.satisfied_by is not None and row.exited_at is None and not facts.ends
+    start, ended_at, satisfied_by = settlement.known.start, settlement.known.ended_at, settlement.satisfied_by
+    exit_is_due = satisfied_by is not None and row.exited_at is None and ended_at is None
     found = list(
         changes(
             recorded,
             settlement,
             enrollment_id=row.enrollment_id,
             recorded_at=now,
-            end_is_known=bool(facts.ends),
+            end_is_known=ended_at is not None,
             exit_is_due=exit_is_due,
         )
     )
@@ -113,7 +121,6 @@ def _difference(
         for change in found
         if change.action is not Action.MOVED
     ]
-    start, end, satisfied_by = holding_start(facts.starts), holding_end(facts.ends), settlement.satisfied_by
     exited_at = row.exited_at
     if exit_is_due and satisfied_by is not None:
         now_recorded = dict(recorded) | {change.achievement.goal_id: change.achievement for change in found}
@@ -126,7 +133,7 @@ def _difference(
         workflow_id=start.workflow_id if start else None,
         contact_id=start.contact_id if start else None,
         entered_at=start.entered_at if start else None,
-        ended_at=end.ended_at if end else None,
+        ended_at=ended_at,
         satisfied_at=satisfied_by.match.occurred_at if satisfied_by else None,
         exited_at=exited_at,
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from goalstream.domain.settlement import Verdict, holding_end, holding_start
+from goalstream.domain.circumstances import holding_end, holding_start
+from goalstream.domain.settlement import Verdict
 from tests.unit.domain.builders import at, end, goal, match, settled, start, status, verdict
 
 

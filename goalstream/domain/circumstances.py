@@ -1,0 +1,113 @@
+"""The circumstances of a match: the facts that are in time for it, and what holds of them where they contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from goalstream.domain.contacts import Contacts
+from goalstream.domain.facts import (
+    ContactDeletion,
+    ContactMerge,
+    EnrollmentEnd,
+    EnrollmentStart,
+    GoalLogic,
+    Match,
+    WorkflowStatus,
+)
+from goalstream.domain.values import value
+
+GOAL_ACHIEVED = "goal_achieved"
+"""The reason with which the workflow engine ends an enrollment after our exit."""
+
+Dated = EnrollmentStart | EnrollmentEnd | WorkflowStatus | ContactMerge | ContactDeletion
+"""Facts by which matches are judged."""
+
+
+@value
+class Workflow:
+    """A workflow's state at one moment."""
+
+    is_active: bool = True
+    logic: GoalLogic = "any"
+
+
+class Circumstances:
+    """What holds, of all the facts given: which start, which end, which statuses, and who the contacts are."""
+
+    def __init__(self, facts: Iterable[Dated]) -> None:
+        told = list(facts)
+        self.start = holding_start(fact for fact in told if isinstance(fact, EnrollmentStart))
+        self.end = holding_end(fact for fact in told if isinstance(fact, EnrollmentEnd))
+        self.contacts = Contacts(fact for fact in told if isinstance(fact, ContactMerge | ContactDeletion))
+        self._statuses = sorted((fact for fact in told if isinstance(fact, WorkflowStatus)), key=_status_order)
+
+    def workflow(self, workflow_id: str, moment: datetime) -> Workflow:
+        """A workflow after every status up to a moment; active with logic `any` before the first."""
+        workflow = Workflow()
+        for status in self._statuses:
+            if status.workflow_id == workflow_id and status.occurred_at <= moment:
+                is_active = status.status == "active"
+                workflow = Workflow(is_active=is_active, logic=status.goal_logic or workflow.logic)
+        return workflow
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the enrollment ended: at the end that holds, or when who was enrolled was deleted before it."""
+        found = [] if self.end is None else [self.end.ended_at]
+        if self.start is not None and (deleted_at := self.contacts.deleted_at(self.start.contact_id)) is not None:
+            found.append(deleted_at)
+        return min(found, default=None)
+
+
+class CircumstancesOf:
+    """Chooses the facts that are in time for a match: those whose record is at most the allowed lateness later."""
+
+    def __init__(self, facts: Sequence[Dated], *, allowed_lateness: timedelta) -> None:
+        self._facts = facts
+        self._allowed_lateness = allowed_lateness
+        self._last_record_at = max((fact.record_at for fact in facts), default=None)
+        self._all: Circumstances | None = None
+
+    def __call__(self, match: Match) -> Circumstances:
+        """Nearly always all facts are in time, and then they are sorted out only once."""
+        latest = match.record_at + self._allowed_lateness
+        if self._last_record_at is not None and self._last_record_at > latest:
+            return Circumstances(fact for fact in self._facts if fact.record_at <= latest)
+        return self.all
+
+    @property
+    def all(self) -> Circumstances:
+        """What holds of all facts, in time or not."""
+        if self._all is None:
+            self._all = Circumstances(self._facts)
+        return self._all
+
+
+def holding_start(starts: Iterable[EnrollmentStart]) -> EnrollmentStart | None:
+    """Which of several starts holds: the smallest (`entered_at`, event id); remaining ties by text."""
+    return min(starts, key=_start_order, default=None)
+
+
+def holding_end(ends: Iterable[EnrollmentEnd]) -> EnrollmentEnd | None:
+    """Which of several ends holds: the smallest `ended_at`; at equal times the echo of our own exit."""
+    return min(ends, key=_end_order, default=None)
+
+
+def _start_order(start: EnrollmentStart) -> tuple[object, ...]:
+    said = start.contact_id, _by_text(start.trigger_event_id), start.workflow_id
+    return start.entered_at, start.event_id, start.source, *said
+
+
+def _end_order(end: EnrollmentEnd) -> tuple[object, ...]:
+    return end.ended_at, end.reason != GOAL_ACHIEVED, end.event_id, end.source, _by_text(end.reason)
+
+
+def _status_order(status: WorkflowStatus) -> tuple[object, ...]:
+    said = _by_text(status.goal_logic), _by_text(status.name), status.status
+    return status.occurred_at, status.event_id, status.source, *said
+
+
+def _by_text(text: str | None) -> tuple[bool, str]:
+    """Nothing comes after every text, as it does in a canonical payload, where the next key or `null` stands instead."""
+    return text is None, text or ""

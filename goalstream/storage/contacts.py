@@ -1,0 +1,145 @@
+"""Families: the contacts that merges connect, with everything told about them; and the erasure of what was told by them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from goalstream.domain.contacts import Contacts
+from goalstream.domain.facts import ContactDeletion, ContactMerge
+from goalstream.storage.codecs import decode_json, encode_json
+from goalstream.storage.pool import Connection
+
+Contact = tuple[str, str]
+"""(account id, contact id)"""
+
+Enrollment = tuple[str, str]
+"""(account id, enrollment id)"""
+
+# From every contact to those that any stored merge connects with it, ignored ones included, and on from there.
+_FAMILIES = """
+with recursive family (account_id, contact_id) as (
+    select * from unnest($1::uuid[], $2::uuid[])
+    union
+    select family.account_id, relative.contact_id
+      from family
+     cross join lateral (
+           select into_contact_id as contact_id from contact_merges
+            where contact_merges.account_id = family.account_id and contact_merges.contact_id = family.contact_id
+            union all
+           select contact_id from contact_merges
+            where contact_merges.account_id = family.account_id and into_contact_id = family.contact_id) as relative
+)
+select account_id::text, contact_id::text, into_contact_id::text, occurred_at, source, event_id, record_at
+  from family join contact_merges using (account_id, contact_id)
+ union all
+select account_id::text, contact_id::text, null, occurred_at, source, event_id, record_at
+  from family join contact_deletions using (account_id, contact_id)
+"""
+
+_ERASE_MATCHES = """
+update matches set data = null
+  from unnest($1::uuid[], $2::uuid[]) as erased (account_id, contact_id)
+ where matches.account_id = erased.account_id and matches.contact_id = erased.contact_id and matches.data is not null
+"""
+
+_ERASE_ACHIEVEMENTS = """
+update achievements set data = null
+  from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
+ where achievements.account_id = touched.account_id and achievements.enrollment_id = touched.enrollment_id
+   and data is not null
+   and (achievements.account_id, coalesce(match_contact_id, contact_id)) in (select * from unnest($3::uuid[], $4::uuid[]))
+"""
+
+_OUTGOING = """
+select outbox.account_id::text, message_id::text, body
+  from unnest($1::uuid[], $2::text[]) as family (account_id, contact_id)
+  join outbox on outbox.account_id = family.account_id and outbox.subject = family.contact_id
+   for update of outbox
+"""
+
+_REWRITE = """
+update outbox set body = rewritten.body
+  from unnest($1::uuid[], $2::uuid[], $3::text[]) as rewritten (account_id, message_id, body)
+ where outbox.account_id = rewritten.account_id and outbox.message_id = rewritten.message_id
+"""
+
+
+class Families:
+    """Contacts and all that is told about them and their relatives."""
+
+    def __init__(self, facts: Iterable[ContactMerge | ContactDeletion] = ()) -> None:
+        self._family_of: dict[Contact, set[str]] = {}
+        self._facts: dict[Contact, list[ContactMerge | ContactDeletion]] = defaultdict(list)
+        for fact in facts:
+            self._facts[fact.account_id, fact.contact_id].append(fact)
+            if isinstance(fact, ContactMerge):
+                self._unite(fact.account_id, fact.contact_id, fact.into_contact_id)
+        self.erased = self._erased()
+        """The contacts whose personal data must not be kept."""
+
+    def members(self, contact: Contact) -> set[str]:
+        """The contact and its relatives."""
+        return self._family_of.get(contact, {contact[1]})
+
+    def facts_about(self, contacts: Iterable[Contact]) -> list[ContactMerge | ContactDeletion]:
+        """Every merge and deletion of contacts and their relatives."""
+        if not self._facts:
+            return []
+        members = {(contact[0], member) for contact in contacts for member in self.members(contact)}
+        return [fact for member in members for fact in self._facts.get(member, ())]
+
+    def _erased(self) -> set[Contact]:
+        by_account: dict[str, list[ContactMerge | ContactDeletion]] = defaultdict(list)
+        for (account_id, _), facts in self._facts.items():
+            by_account[account_id] += facts
+        return {(account_id, gone) for account_id, facts in by_account.items() for gone in Contacts(facts).erased}
+
+    def _unite(self, account_id: str, *contact_ids: str) -> None:
+        family = set().union(*(self.members((account_id, contact_id)) for contact_id in contact_ids))
+        for contact_id in family:
+            self._family_of[account_id, contact_id] = family
+
+
+async def read_families(connection: Connection, contacts: Collection[Contact]) -> Families:
+    """The families of contacts; nearly always nothing is told about any of them."""
+    if not contacts:
+        return Families()
+    facts: list[ContactMerge | ContactDeletion] = []
+    for row in await connection.fetch(_FAMILIES, *_columns(contacts)):
+        said: dict[str, Any] = dict(row)
+        into_contact_id = said.pop("into_contact_id")
+        is_merge = into_contact_id is not None
+        facts.append(ContactMerge(into_contact_id=into_contact_id, **said) if is_merge else ContactDeletion(**said))
+    return Families(facts)
+
+
+async def erase_matches(connection: Connection, erased: Collection[Contact]) -> None:
+    """Takes the personal data out of the matches of erased contacts, whoever they may count for."""
+    await connection.execute(_ERASE_MATCHES, *_columns(erased))
+
+
+async def erase_recorded(connection: Connection, locked: Sequence[Enrollment], families: Families) -> None:
+    """Takes the personal data of erased contacts out of the achievements of locked enrollments, and of their messages."""
+    erased = families.erased
+    await connection.execute(_ERASE_ACHIEVEMENTS, *_columns(locked), *_columns(erased))
+    subjects = {(account_id, one) for account_id, gone in erased for one in families.members((account_id, gone))}
+    rewritten = []
+    for account_id, message_id, body in await connection.fetch(_OUTGOING, *_columns(subjects)):
+        document = decode_json(body)
+        event = document.get("trigger_event", {})
+        if (data := event.get("data")) is not None and (account_id, _contact_of(data)) in erased:
+            event["data"] = None
+            rewritten.append((account_id, message_id, encode_json(document)))
+    if rewritten:
+        await connection.execute(_REWRITE, *map(list, zip(*rewritten, strict=True)))
+
+
+def _contact_of(data: Any) -> str:
+    """Whose data a trigger event's is: events name their contact, in either case."""
+    return str(data.get("contact_id")).lower() if isinstance(data, dict) else ""
+
+
+def _columns(pairs: Collection[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    return [one for one, _ in pairs], [other for _, other in pairs]
