@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Fact, GoalLogic, Match, WorkflowStatus
+from goalstream.domain.facts import (
+    ContactDeletion,
+    ContactMerge,
+    EnrollmentEnd,
+    EnrollmentStart,
+    Fact,
+    GoalLogic,
+    Match,
+    WorkflowStatus,
+)
 from goalstream.domain.goals import Criteria, GoalVersion, TagCriteria
 from goalstream.domain.messages import EncodedMessage
 from goalstream.storage.goals import GoalBook
@@ -127,6 +136,40 @@ class World:
         }
         return WorkflowStatus(**(values | changes))
 
+    def merge(self, contact_id: str, into_contact_id: str, **changes: Any) -> ContactMerge:
+        """Contacts were merged two hours ago."""
+        values: dict[str, Any] = {
+            "account_id": self.account_id,
+            "contact_id": contact_id,
+            "into_contact_id": into_contact_id,
+            "occurred_at": self.now - timedelta(hours=2),
+            "source": "contact.merged",
+            "event_id": "merge-1",
+            "record_at": self.now,
+        }
+        return ContactMerge(**(values | changes))
+
+    def deletion(self, contact_id: str, **changes: Any) -> ContactDeletion:
+        """A contact was deleted half an hour ago."""
+        values: dict[str, Any] = {
+            "account_id": self.account_id,
+            "contact_id": contact_id,
+            "occurred_at": self.now - timedelta(minutes=30),
+            "source": "contact.deleted",
+            "event_id": "deletion-1",
+            "record_at": self.now,
+        }
+        return ContactDeletion(**(values | changes))
+
+    async def forget(self) -> None:
+        """Removes everything that was told, and what followed from it; goals stay."""
+        async with self.database.transaction() as connection:
+            await connection.execute(
+                """delete from matches; delete from enrollment_starts; delete from enrollment_ends; delete from enrollments;
+                   delete from workflow_statuses; delete from contact_merges; delete from contact_deletions;
+                   delete from achievements; delete from outbox; delete from audit"""
+            )
+
     async def tell(self, *facts: Fact) -> Settled:
         """Stores facts and settles them, as the worker does."""
         await self.ledger.store(facts)
@@ -140,7 +183,8 @@ class World:
     async def state(self) -> list[tuple[Any, ...]]:
         """What is recorded, without what tells about the moment of recording."""
         found = await self.rows(
-            """select enrollment_id::text, goal_id::text, goal_version, achieved_at, event_id, revoked_at is null as valid
+            """select enrollment_id::text, goal_id::text, goal_version, achieved_at, event_id, contact_id::text,
+                      revoked_at is null as valid
                  from achievements order by 1, 2"""
         )
         return [tuple(row.values()) for row in found if row["valid"]]

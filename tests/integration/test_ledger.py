@@ -77,11 +77,7 @@ async def test_every_order_of_arrival_gives_the_same_state(world: World) -> None
     ]
     states = []
     for order in itertools.permutations(facts):
-        async with world.database.transaction() as connection:
-            await connection.execute(
-                """delete from matches; delete from enrollment_starts; delete from enrollment_ends; delete from enrollments;
-                   delete from workflow_statuses; delete from achievements; delete from outbox; delete from audit"""
-            )
+        await world.forget()
         for fact in order:
             await world.tell(fact)
         states.append(await world.state())

@@ -6,7 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from goalstream.domain.events import Event, Occurrence, TagAdded
-from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, GoalLogic, Match, WorkflowStatus
+from goalstream.domain.facts import (
+    ContactDeletion,
+    ContactMerge,
+    EnrollmentEnd,
+    EnrollmentStart,
+    GoalLogic,
+    Match,
+    WorkflowStatus,
+)
 from goalstream.domain.goals import Criteria, GoalType, GoalVersion, TagCriteria
 from goalstream.domain.settlement import EnrollmentFacts, Settlement, Verdict, settle
 
@@ -104,6 +112,33 @@ def status(hours: float, text: str = "active", logic: GoalLogic | None = None, *
         "record_at": at(hours),
     }
     return WorkflowStatus(**(values | changes))
+
+
+def merge(hours: float, contact_id: str, into_contact_id: str, **changes: Any) -> ContactMerge:
+    """Contacts were merged, the record came at once."""
+    values: dict[str, Any] = {
+        "account_id": ACCOUNT,
+        "contact_id": contact_id,
+        "into_contact_id": into_contact_id,
+        "occurred_at": at(hours),
+        "source": "contact.merged",
+        "event_id": "m1",
+        "record_at": at(hours),
+    }
+    return ContactMerge(**(values | changes))
+
+
+def deletion(hours: float, contact_id: str, **changes: Any) -> ContactDeletion:
+    """A contact was deleted, the record came at once."""
+    values: dict[str, Any] = {
+        "account_id": ACCOUNT,
+        "contact_id": contact_id,
+        "occurred_at": at(hours),
+        "source": "contact.deleted",
+        "event_id": "d1",
+        "record_at": at(hours),
+    }
+    return ContactDeletion(**(values | changes))
 
 
 def event(occurrence: Occurrence | None = None, hours: float = 0, **changes: Any) -> Event:

@@ -7,7 +7,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from goalstream.domain.achievements import Achievement, Action, Change, changes
-from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Fact, Match, WorkflowStatus
+from goalstream.domain.facts import (
+    ContactDeletion,
+    ContactMerge,
+    EnrollmentEnd,
+    EnrollmentStart,
+    Fact,
+    Match,
+    WorkflowStatus,
+)
 from goalstream.domain.goals import GoalVersion
 from goalstream.domain.settlement import EnrollmentFacts, settle
 from tests.unit.domain.builders import ACCOUNT, NOON
@@ -53,26 +61,27 @@ class Recorder:
 
     def _settle(self) -> list[Change]:
         stored = list(self._facts.values())
-        ends = [fact for fact in stored if isinstance(fact, EnrollmentEnd)]
         facts = EnrollmentFacts(
             account_id=ACCOUNT,
             enrollment_id="n1",
             starts=[fact for fact in stored if isinstance(fact, EnrollmentStart)],
-            ends=ends,
+            ends=[fact for fact in stored if isinstance(fact, EnrollmentEnd)],
             matches=[fact for fact in stored if isinstance(fact, Match)],
             kept=[achievement.match for achievement in self.recorded.values() if achievement.is_valid],
             goal_versions=self._goal_versions,
             statuses=[fact for fact in stored if isinstance(fact, WorkflowStatus)],
+            contacts=[fact for fact in stored if isinstance(fact, ContactMerge | ContactDeletion)],
         )
         settlement = settle(facts, allowed_lateness=self._allowed_lateness)
-        exit_is_due = settlement.satisfied_by is not None and not self.exits and not ends
+        end_is_known = settlement.known.ended_at is not None
+        exit_is_due = settlement.satisfied_by is not None and not self.exits and not end_is_known
         found = list(
             changes(
                 self.recorded,
                 settlement,
                 enrollment_id="n1",
                 recorded_at=NOON,
-                end_is_known=bool(ends),
+                end_is_known=end_is_known,
                 exit_is_due=exit_is_due,
             )
         )

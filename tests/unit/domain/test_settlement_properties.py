@@ -9,9 +9,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Fact, Match, WorkflowStatus
+from goalstream.domain.facts import (
+    ContactDeletion,
+    ContactMerge,
+    EnrollmentEnd,
+    EnrollmentStart,
+    Fact,
+    Match,
+    WorkflowStatus,
+)
 from goalstream.domain.settlement import EnrollmentFacts, Settlement, settle
-from tests.unit.domain.builders import ACCOUNT, OTHER_ACCOUNT, at, end, goal, match, start, status
+from tests.unit.domain.builders import ACCOUNT, OTHER_ACCOUNT, at, deletion, end, goal, match, merge, start, status
 from tests.unit.domain.recorder import Recorder
 from tests.unit.domain.reference import walk
 
@@ -92,6 +100,20 @@ def statuses(draw: st.DrawFn) -> WorkflowStatus:
 
 
 @st.composite
+def merges(draw: st.DrawFn) -> ContactMerge:
+    hours, contacts = draw(HOURS), st.sampled_from(["c1", "c1", "c2", "c3"])
+    record_at = at(hours + draw(DELAYS))
+    return merge(hours, draw(contacts), draw(contacts), event_id=draw(EVENT_IDS), record_at=record_at)
+
+
+@st.composite
+def deletions(draw: st.DrawFn) -> ContactDeletion:
+    hours = draw(HOURS)
+    contact_id, record_at = draw(st.sampled_from(["c1", "c2", "c3"])), at(hours + draw(DELAYS))
+    return deletion(hours, contact_id, event_id=draw(EVENT_IDS), record_at=record_at)
+
+
+@st.composite
 def enrollments(draw: st.DrawFn) -> EnrollmentFacts:
     """Facts that contradict each other, of which none has the same time and event id as another of its kind."""
     return EnrollmentFacts(
@@ -109,7 +131,7 @@ def enrollments(draw: st.DrawFn) -> EnrollmentFacts:
 
 def facts_of(one: st.SearchStrategy[Match]) -> st.SearchStrategy[list[Fact]]:
     """Facts about one enrollment, starts among them, of every kind and in any order."""
-    some: st.SearchStrategy[Fact] = st.one_of(one, one, one, starts(), ends(), statuses())
+    some: st.SearchStrategy[Fact] = st.one_of(one, one, one, starts(), ends(), statuses(), merges(), deletions())
     return st.lists(some, min_size=1, max_size=12)
 
 
@@ -141,6 +163,7 @@ def test_the_walk_finds_what_the_contract_says(facts: EnrollmentFacts) -> None:
             "matches": st.lists(matches(), max_size=6),
             "kept": st.lists(true_matches(), max_size=2),
             "statuses": st.lists(statuses(), max_size=4),
+            "contacts": st.lists(merges() | deletions(), max_size=4),
             "goal_versions": st.just(GOALS),
         }
     ),
