@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     allowed_lateness_seconds: int = Field(
         259_200, ge=1, le=31_536_000, description="how much later than it occurred an event's record may be"
     )
+    retention_days: int = Field(
+        730, ge=1, le=36_500, description="how long ended enrollments, and the audit, are kept, in days"
+    )
+    housekeeping_seconds: int = Field(60, ge=1, description="how often workers delete what is too old")
     max_goals_per_workflow: int = Field(3, ge=1, le=1_000, description="goals of a workflow that are not deleted")
     max_body_bytes: int = Field(65_536, ge=1_024, description="largest HTTP request body")
     dead_letter_max_in_a_row: int = Field(

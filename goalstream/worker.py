@@ -17,6 +17,7 @@ from goalstream.observability import metrics
 from goalstream.observability.health import Health
 from goalstream.observability.probes import serve_probes
 from goalstream.storage import goals
+from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.ledger import Ledger
 from goalstream.storage.migrate import require_current
 from goalstream.storage.outbox import Outbox
@@ -25,7 +26,9 @@ from goalstream.streams.app import build_app
 from goalstream.streams.dead_letters import DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
+from goalstream.streams.housekeeping import Housekeeper
 from goalstream.streams.processor import Processor
+from goalstream.streams.progress import Progress
 from goalstream.streams.publisher import Producer, Publisher
 from goalstream.streams.topics import missing_topics
 
@@ -73,6 +76,13 @@ class Worker:
             ),
             retry=self._retry,
             allowed_lateness=lateness,
+        )
+        self._housekeeper = Housekeeper(
+            Cleaner(self._database),
+            Progress(settings.kafka_bootstrap_servers, group_id=settings.kafka_group_id, topic_prefix=prefix),
+            allowed_lateness=lateness,
+            retention=timedelta(days=settings.retention_days),
+            every=timedelta(seconds=settings.housekeeping_seconds),
         )
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._app = build_app(settings, processor, self._fail)
@@ -147,6 +157,7 @@ class Worker:
         self._spawn(self._publisher.publish_waiting())
         self._spawn(self._publisher.sweep_for_ever())
         self._spawn(self._keep_goals_fresh())
+        self._spawn(self._housekeeper.clean_for_ever())
         self._app.finalize()
         self._has_begun = True
         await self._app.start()

@@ -22,6 +22,11 @@ PUBLISHED = Counter(
 )
 PUBLISH_FAILURES = Counter("goalstream_publish_failures", "Batches of messages that Kafka did not acknowledge in time")
 RETRIES = Counter("goalstream_retries", "Times that a step was tried again because a service was away", ["step"])
+REMOVED = Counter(
+    "goalstream_removed",
+    "What housekeeping removed: matches, enrollments and audit entries that were too old",
+    ["what"],
+)
 BATCH_SECONDS = Histogram(
     "goalstream_batch_seconds",
     "Time from taking a batch of records to its acknowledgement, in seconds",

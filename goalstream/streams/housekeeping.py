@@ -1,0 +1,63 @@
+"""Housekeeping: one worker at a time deletes what no fact can change any more, and what nobody may keep for longer.
+
+A match is judged by facts whose records are at most the allowed lateness L later, and may have been recorded L after it
+occurred; so 2 L after its record everything that bears on it is in Kafka. Whether all that has been settled too is asked of
+the group's progress: no decision ever depends on when this ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from goalstream.errors import Unavailable
+from goalstream.observability import metrics
+from goalstream.streams.ports import Cleaner, Progress
+
+log = structlog.get_logger()
+
+
+class Housekeeper:
+    """Cleans up every now and then."""
+
+    def __init__(
+        self,
+        cleaner: Cleaner,
+        progress: Progress,
+        *,
+        allowed_lateness: timedelta,
+        retention: timedelta,
+        every: timedelta,
+    ) -> None:
+        self._cleaner = cleaner
+        self._progress = progress
+        self._allowed_lateness = allowed_lateness
+        self._retention = retention
+        self._every = every
+
+    async def clean_for_ever(self) -> None:
+        """Cleans, and again after a while; what a service that is away leaves undone is done the next time."""
+        while True:
+            await asyncio.sleep(self._every.total_seconds())
+            try:
+                await self.clean()
+            except Unavailable as error:
+                log.warning("housekeeping_failed", error=str(error))
+
+    async def clean(self) -> None:
+        """Cleans once, unless another worker does. Raises Unavailable."""
+        async with self._cleaner.turn() as clock:
+            if clock is None:
+                return
+            await self._progress.catch_up()
+            removed = {
+                "matches": await self._cleaner.delete_matches(clock - 2 * self._allowed_lateness),
+                "enrollments": await self._cleaner.remove_enrollments(clock - self._retention),
+                "audit": await self._cleaner.delete_audit(clock - self._retention),
+            }
+        for what, count in removed.items():
+            metrics.REMOVED.labels(what).inc(count)
+        if any(removed.values()):
+            log.info("cleaned", **removed)

@@ -1,0 +1,113 @@
+"""Housekeeping: only after everything has been settled that could bear on what goes, and only by one worker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import pytest
+from aiokafka import TopicPartition
+
+from goalstream.errors import BrokerUnavailable
+from goalstream.streams.housekeeping import Housekeeper
+from goalstream.streams.progress import has_passed
+from tests.unit.streams.records import NOON
+
+LATENESS, RETENTION = timedelta(hours=72), timedelta(days=730)
+
+
+@dataclass
+class FakeCleaner:
+    """Writes down what it is asked to remove."""
+
+    clock: datetime | None = NOON
+    calls: list[tuple[str, datetime]] = field(default_factory=list)
+    turns: int = 0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[datetime | None]:
+        self.turns += 1
+        yield self.clock
+
+    async def delete_matches(self, recorded_before: datetime) -> int:
+        self.calls.append(("matches", recorded_before))
+        return 2
+
+    async def remove_enrollments(self, ended_before: datetime) -> int:
+        self.calls.append(("enrollments", ended_before))
+        return 1
+
+    async def delete_audit(self, before: datetime) -> int:
+        self.calls.append(("audit", before))
+        return 0
+
+
+@dataclass
+class FakeProgress:
+    """The group is there when the test says so."""
+
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    failures: list[Exception] = field(default_factory=list)
+
+    async def catch_up(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        await self.arrived.wait()
+
+
+def housekeeper(cleaner: FakeCleaner, progress: FakeProgress) -> Housekeeper:
+    every = timedelta(microseconds=1)
+    return Housekeeper(cleaner, progress, allowed_lateness=LATENESS, retention=RETENTION, every=every)
+
+
+async def test_nothing_goes_while_the_group_lags() -> None:
+    cleaner, progress = FakeCleaner(), FakeProgress()
+    cleaning = asyncio.create_task(housekeeper(cleaner, progress).clean())
+    await asyncio.sleep(0.01)
+    assert cleaner.calls == []
+    progress.arrived.set()
+    await cleaning
+    assert cleaner.calls == [
+        ("matches", NOON - timedelta(hours=144)),
+        ("enrollments", NOON - RETENTION),
+        ("audit", NOON - RETENTION),
+    ]
+
+
+async def test_only_whoever_has_the_turn_cleans() -> None:
+    cleaner, progress = FakeCleaner(clock=None), FakeProgress()
+    await housekeeper(cleaner, progress).clean()
+    assert cleaner.calls == []
+
+
+async def test_what_a_broker_that_is_away_leaves_undone_is_done_the_next_time() -> None:
+    cleaner, progress = FakeCleaner(), FakeProgress(failures=[BrokerUnavailable("away")])
+    progress.arrived.set()
+    cleaning = asyncio.create_task(housekeeper(cleaner, progress).clean_for_ever())
+    async with asyncio.timeout(2):
+        while not cleaner.calls:  # noqa: ASYNC110 - a fake has no event to wait for
+            await asyncio.sleep(0)
+    cleaning.cancel()
+    assert cleaner.turns >= 2
+
+
+@pytest.mark.parametrize(
+    ("acknowledged", "ends", "expected"),
+    [
+        ({("t", 0): 5}, {("t", 0): 5}, True),
+        ({("t", 0): 4}, {("t", 0): 5}, False),
+        ({}, {("t", 0): 5}, False),
+        ({}, {("t", 0): 0}, True),
+        ({("t", 0): 9, ("t", 1): 1}, {("t", 0): 5, ("t", 1): 2}, False),
+    ],
+)
+def test_a_group_has_passed_when_every_partition_has(
+    acknowledged: dict[tuple[str, int], int], ends: dict[tuple[str, int], int], expected: bool
+) -> None:
+    def named(offsets: dict[tuple[str, int], int]) -> dict[TopicPartition, int]:
+        return {TopicPartition(*partition): offset for partition, offset in offsets.items()}
+
+    assert has_passed(named(acknowledged), named(ends)) is expected
