@@ -32,10 +32,11 @@ def write_json(path: Path | None, sections: Mapping[str, Mapping[str, Value]]) -
         path.write_text(json.dumps(sections, indent=2) + "\n")
 
 
-def parser_with_services(description: str | None) -> argparse.ArgumentParser:
+def parser_with_services(description: str | None, *, kafka: bool = True) -> argparse.ArgumentParser:
     """The options that all benchmarks have."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kafka", metavar="HOST:PORT", help="a real Kafka; by default one of our own")
+    if kafka:
+        parser.add_argument("--kafka", metavar="HOST:PORT", help="a real Kafka; by default one of our own")
     parser.add_argument("--database", metavar="URL", help="an empty PostgreSQL database; by default one of our own")
     parser.add_argument("--seed", type=int, default=1, help="of ids, events, and moments to kill")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there too")

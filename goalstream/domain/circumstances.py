@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import TypeVar
 
 from goalstream.domain.contacts import Contacts
 from goalstream.domain.facts import (
     ContactDeletion,
     ContactMerge,
     EnrollmentEnd,
+    EnrollmentFacts,
     EnrollmentStart,
     GoalLogic,
     Match,
@@ -20,8 +23,7 @@ from goalstream.domain.values import value
 GOAL_ACHIEVED = "goal_achieved"
 """The reason with which the workflow engine ends an enrollment after our exit."""
 
-Dated = EnrollmentStart | EnrollmentEnd | WorkflowStatus | ContactMerge | ContactDeletion
-"""Facts by which matches are judged."""
+_Fact = TypeVar("_Fact", EnrollmentStart, EnrollmentEnd, WorkflowStatus, ContactMerge | ContactDeletion)
 
 
 @value
@@ -35,12 +37,12 @@ class Workflow:
 class Circumstances:
     """What holds, of all the facts given: which start, which end, which statuses, and who the contacts are."""
 
-    def __init__(self, facts: Iterable[Dated]) -> None:
-        told = list(facts)
-        self.start = holding_start(fact for fact in told if isinstance(fact, EnrollmentStart))
-        self.end = holding_end(fact for fact in told if isinstance(fact, EnrollmentEnd))
-        self.contacts = Contacts(fact for fact in told if isinstance(fact, ContactMerge | ContactDeletion))
-        self._statuses = sorted((fact for fact in told if isinstance(fact, WorkflowStatus)), key=_status_order)
+    def __init__(self, facts: EnrollmentFacts, *, recorded_by: datetime | None = None) -> None:
+        """Of all facts, or of those alone whose record is not later than a moment."""
+        self.start = holding_start(_told(facts.starts, recorded_by))
+        self.end = holding_end(_told(facts.ends, recorded_by))
+        self.contacts = Contacts(_told(facts.contacts, recorded_by))
+        self._statuses = sorted(_told(facts.statuses, recorded_by), key=_status_order)
 
     def workflow(self, workflow_id: str, moment: datetime) -> Workflow:
         """A workflow after every status up to a moment; active with logic `any` before the first."""
@@ -60,28 +62,28 @@ class Circumstances:
         return min(found, default=None)
 
 
+def _told(facts: Sequence[_Fact], recorded_by: datetime | None) -> Sequence[_Fact]:
+    return facts if recorded_by is None else [fact for fact in facts if fact.record_at <= recorded_by]
+
+
 class CircumstancesOf:
     """Chooses the facts that are in time for a match: those whose record is at most the allowed lateness later."""
 
-    def __init__(self, facts: Sequence[Dated], *, allowed_lateness: timedelta) -> None:
+    def __init__(self, facts: EnrollmentFacts, *, allowed_lateness: timedelta) -> None:
         self._facts = facts
         self._allowed_lateness = allowed_lateness
-        self._last_record_at = max((fact.record_at for fact in facts), default=None)
-        self._all: Circumstances | None = None
+        dated = chain(facts.starts, facts.ends, facts.statuses, facts.contacts)
+        self._last_record_at = max((fact.record_at for fact in dated), default=_LONG_AGO)
+        self.all = Circumstances(facts)
+        """What holds of all facts, in time or not."""
 
     def __call__(self, match: Match) -> Circumstances:
         """Nearly always all facts are in time, and then they are sorted out only once."""
         latest = match.record_at + self._allowed_lateness
-        if self._last_record_at is not None and self._last_record_at > latest:
-            return Circumstances(fact for fact in self._facts if fact.record_at <= latest)
-        return self.all
+        return self.all if self._last_record_at <= latest else Circumstances(self._facts, recorded_by=latest)
 
-    @property
-    def all(self) -> Circumstances:
-        """What holds of all facts, in time or not."""
-        if self._all is None:
-            self._all = Circumstances(self._facts)
-        return self._all
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def holding_start(starts: Iterable[EnrollmentStart]) -> EnrollmentStart | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
 from goalstream.domain.events import OccurredAtSource
-from goalstream.domain.goals import GoalType
+from goalstream.domain.goals import GoalType, GoalVersion
 from goalstream.domain.values import value
 
 GoalLogic = Literal["any", "all"]
@@ -121,3 +122,24 @@ class ContactDeletion:
 
 
 Fact = Match | EnrollmentStart | EnrollmentEnd | WorkflowStatus | ContactMerge | ContactDeletion
+
+
+@value
+class EnrollmentFacts:
+    """Everything stored that the answer for one enrollment depends on.
+
+    Starts may name several contacts and workflows; matches, goals and statuses may be those of all of them, and of every
+    contact that merges connect with them. `kept` are the matches of valid achievements: where the match itself was cleaned
+    away, they stay inputs, as they are. (A match that is stored with a later record than its achievement has is a copy that
+    came after the cleaning.)
+    """
+
+    account_id: str
+    enrollment_id: str
+    starts: Sequence[EnrollmentStart]
+    ends: Sequence[EnrollmentEnd] = ()
+    matches: Sequence[Match] = ()
+    kept: Sequence[Match] = ()
+    goal_versions: Sequence[GoalVersion] = ()
+    statuses: Sequence[WorkflowStatus] = ()
+    contacts: Sequence[ContactMerge | ContactDeletion] = ()

@@ -6,22 +6,14 @@ when a fact arrived beyond its record's timestamp, so any order of arrival gives
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from goalstream.domain.circumstances import GOAL_ACHIEVED, Circumstances, CircumstancesOf, Workflow
-from goalstream.domain.facts import (
-    ContactDeletion,
-    ContactMerge,
-    EnrollmentEnd,
-    EnrollmentStart,
-    Match,
-    WorkflowStatus,
-)
+from goalstream.domain.facts import EnrollmentEnd, EnrollmentFacts, EnrollmentStart, Match
 from goalstream.domain.goal_history import GoalHistory
-from goalstream.domain.goals import GoalVersion
 from goalstream.domain.values import value
 
 
@@ -41,27 +33,6 @@ class Verdict(StrEnum):
     OWN_TRIGGER = "own_trigger"
     ALREADY_ACHIEVED = "already_achieved"
     ALREADY_SATISFIED = "already_satisfied"
-
-
-@value
-class EnrollmentFacts:
-    """Everything stored that the answer for one enrollment depends on.
-
-    Starts may name several contacts and workflows; matches, goals and statuses may be those of all of them, and of every
-    contact that merges connect with them. `kept` are the matches of valid achievements: where the match itself was cleaned
-    away, they stay inputs, as they are. (A match that is stored with a later record than its achievement has is a copy that
-    came after the cleaning.)
-    """
-
-    account_id: str
-    enrollment_id: str
-    starts: Sequence[EnrollmentStart]
-    ends: Sequence[EnrollmentEnd] = ()
-    matches: Sequence[Match] = ()
-    kept: Sequence[Match] = ()
-    goal_versions: Sequence[GoalVersion] = ()
-    statuses: Sequence[WorkflowStatus] = ()
-    contacts: Sequence[ContactMerge | ContactDeletion] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,8 +66,7 @@ class Settlement:
 def settle(facts: EnrollmentFacts, *, allowed_lateness: timedelta) -> Settlement:
     """Walks through the matches in event time; pure, and independent of the order of every argument."""
     goals = GoalHistory(facts.goal_versions)
-    dated = [*facts.starts, *facts.ends, *facts.statuses, *facts.contacts]
-    circumstances_of = CircumstancesOf(dated, allowed_lateness=allowed_lateness)
+    circumstances_of = CircumstancesOf(facts, allowed_lateness=allowed_lateness)
     matches, kept = _inputs(facts)
     holdings: dict[str, Holding] = {}
     satisfied_by: Holding | None = None

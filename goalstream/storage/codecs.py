@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from goalstream.domain.goals import Criteria, GoalType, GoalVersion, parse_criteria
 from goalstream.domain.messages import JsonText
 from goalstream.storage.pool import Row
+
+_Value = TypeVar("_Value")
+
+GOAL_TYPES = {goal_type.value: goal_type for goal_type in GoalType}
 
 
 def _written(value: object) -> msgspec.Raw:
@@ -39,9 +44,22 @@ def _criteria(goal_type: GoalType, text: str) -> Criteria:
     return parse_criteria(goal_type, decode_json(text))
 
 
+def values_of(kind: type[_Value], rows: Sequence[Row], *, leaving_out: int = 0) -> list[_Value]:
+    """Values from rows whose columns are named as their fields; so many columns at the end belong to somebody else."""
+    if not rows:
+        return []
+    names = list(rows[0].keys())
+    names = names[: len(names) - leaving_out]
+    values = [dict(zip(names, row, strict=False)) for row in rows]
+    if "goal_type" in names:
+        for said in values:
+            said["goal_type"] = GOAL_TYPES[said["goal_type"]]
+    return [kind(**said) for said in values]
+
+
 def goal_version(row: Row) -> GoalVersion:
     """A goal version from a row of `goal_versions`."""
-    goal_type = GoalType(row["goal_type"])
+    goal_type = GOAL_TYPES[row["goal_type"]]
     window = row["window_seconds"]
     return GoalVersion(
         account_id=str(row["account_id"]),

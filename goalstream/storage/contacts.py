@@ -7,12 +7,15 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from goalstream.domain.contacts import Contacts
-from goalstream.domain.facts import ContactDeletion, ContactMerge
+from goalstream.domain.facts import ContactDeletion, ContactMerge, EnrollmentStart
 from goalstream.storage.codecs import decode_json, encode_json
 from goalstream.storage.pool import Connection
 
 Contact = tuple[str, str]
 """(account id, contact id)"""
+
+ContactInWorkflow = tuple[str, str, str]
+"""(account id, contact id, workflow id)"""
 
 Enrollment = tuple[str, str]
 """(account id, enrollment id)"""
@@ -83,11 +86,12 @@ class Families:
         """The contact and its relatives."""
         return self._family_of.get(contact, {contact[1]})
 
-    def facts_about(self, contacts: Iterable[Contact]) -> list[ContactMerge | ContactDeletion]:
-        """Every merge and deletion of contacts and their relatives."""
+    def facts_about(self, starts: Iterable[EnrollmentStart]) -> Sequence[ContactMerge | ContactDeletion]:
+        """Every merge and deletion of the contacts that starts name, and of their relatives."""
         if not self._facts:
-            return []
-        members = {(contact[0], member) for contact in contacts for member in self.members(contact)}
+            return ()
+        named = {(start.account_id, start.contact_id) for start in starts}
+        members = {(contact[0], member) for contact in named for member in self.members(contact)}
         return [fact for member in members for fact in self._facts.get(member, ())]
 
     def _erased(self) -> set[Contact]:

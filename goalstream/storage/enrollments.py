@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
 from datetime import datetime
 
 from goalstream.domain.achievements import Achievement
-from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Match, WorkflowStatus
-from goalstream.domain.goals import GoalType, GoalVersion
-from goalstream.domain.settlement import EnrollmentFacts
+from goalstream.domain.facts import EnrollmentEnd, EnrollmentFacts, EnrollmentStart, Match, WorkflowStatus
+from goalstream.domain.goals import GoalVersion
 from goalstream.domain.values import value
 from goalstream.storage.achievements import read_achievements
-from goalstream.storage.codecs import goal_version
-from goalstream.storage.contacts import Contact, Enrollment, Families, read_families
+from goalstream.storage.codecs import goal_version, values_of
+from goalstream.storage.contacts import Contact, ContactInWorkflow, Enrollment, Families, read_families
 from goalstream.storage.pool import Connection
 
 _LOCK = """
@@ -88,9 +86,6 @@ class EnrollmentRow:
     exited_at: datetime | None
 
 
-_ROW_FIELDS = [field.name for field in fields(EnrollmentRow)]
-
-
 @value
 class LockedEnrollment:
     """An enrollment under its lock: its row, its facts, and what is recorded about it, by goal id."""
@@ -104,22 +99,19 @@ async def lock(
     connection: Connection, enrollments: Sequence[Enrollment]
 ) -> tuple[datetime | None, list[EnrollmentRow]]:
     """Locks enrollments in the order of their keys; those that exist, with the database's time once all are locked."""
-    now = None
-    rows = []
-    for found in await connection.fetch(_LOCK, *_columns(enrollments, 2)):
-        now = found["now"]
-        rows.append(EnrollmentRow(**{name: found[name] for name in _ROW_FIELDS}))
-    return now, rows
+    found = await connection.fetch(_LOCK, *_columns(enrollments, 2))
+    return (found[-1]["now"] if found else None), values_of(EnrollmentRow, found, leaving_out=1)
 
 
 async def read(connection: Connection, rows: Sequence[EnrollmentRow]) -> list[LockedEnrollment]:
     """Reads what the settlement of locked enrollments needs."""
     keys = [row.account_id for row in rows], [row.enrollment_id for row in rows]
     starts, families = await _starts(connection, keys)
-    ends = _by_enrollment(EnrollmentEnd(**row) for row in await connection.fetch(_ENDS, *keys))
+    ends = await _ends(connection, keys)
     recorded = await read_achievements(connection, *keys)
-    matches = await _matches(connection, (start for told in starts.values() for start in told), families)
-    workflows = {(match.account_id, match.workflow_id) for found in matches.values() for match in found}
+    sought = {key: _contacts_in_workflows(told, families) for key, told in starts.items()}
+    matches = await _matches(connection, {contact for contacts in sought.values() for contact in contacts})
+    workflows = {(account_id, workflow_id) for account_id, _, workflow_id in matches}
     workflows.update((a.account_id, a.workflow_id) for known in recorded.values() for a in known.values())
     versions, statuses = await _workflow_facts(connection, sorted(workflows))
 
@@ -127,15 +119,10 @@ async def read(connection: Connection, rows: Sequence[EnrollmentRow]) -> list[Lo
     for row in rows:
         key = (row.account_id, row.enrollment_id)
         own_starts = starts.get(key, ())
-        in_workflows = {
-            (row.account_id, member, start.workflow_id)
-            for start in own_starts
-            for member in families.members((row.account_id, start.contact_id))
-        }
-        own_matches = [match for one in in_workflows for match in matches.get(one, ())]
+        own_matches = [match for contact in sought.get(key, ()) for match in matches.get(contact, ())]
         own_recorded = recorded.get(key, {})
         kept = [achievement.match for achievement in own_recorded.values() if achievement.is_valid]
-        own_workflows = {(m.account_id, m.workflow_id) for m in (*own_matches, *kept)}
+        own_workflows = {(row.account_id, match.workflow_id) for match in (*own_matches, *kept)}
         facts = EnrollmentFacts(
             account_id=row.account_id,
             enrollment_id=row.enrollment_id,
@@ -145,7 +132,7 @@ async def read(connection: Connection, rows: Sequence[EnrollmentRow]) -> list[Lo
             kept=kept,
             goal_versions=[version for workflow in own_workflows for version in versions.get(workflow, ())],
             statuses=[status for workflow in own_workflows for status in statuses.get(workflow, ())],
-            contacts=families.facts_about((row.account_id, start.contact_id) for start in own_starts),
+            contacts=families.facts_about(own_starts),
         )
         locked.append(LockedEnrollment(row=row, facts=facts, recorded=own_recorded))
     return locked
@@ -155,40 +142,39 @@ async def _starts(
     connection: Connection, keys: tuple[list[str], list[str]]
 ) -> tuple[dict[Enrollment, list[EnrollmentStart]], Families]:
     """The starts of enrollments, and the families of whom they name."""
+    rows = await connection.fetch(_STARTS, *keys)
     starts: dict[Enrollment, list[EnrollmentStart]] = defaultdict(list)
     related: set[Contact] = set()
-    for row in await connection.fetch(_STARTS, *keys):
-        said = dict(row)
-        if said.pop("has_family"):
-            related.add((said["account_id"], said["contact_id"]))
-        start = EnrollmentStart(**said)
+    for start, row in zip(values_of(EnrollmentStart, rows, leaving_out=1), rows, strict=True):
         starts[start.account_id, start.enrollment_id].append(start)
+        if row["has_family"]:
+            related.add((start.account_id, start.contact_id))
     return starts, await read_families(connection, related)
 
 
-def _by_enrollment(ends: Iterable[EnrollmentEnd]) -> dict[Enrollment, list[EnrollmentEnd]]:
-    grouped: dict[Enrollment, list[EnrollmentEnd]] = defaultdict(list)
-    for end in ends:
-        grouped[end.account_id, end.enrollment_id].append(end)
-    return grouped
+async def _ends(connection: Connection, keys: tuple[list[str], list[str]]) -> dict[Enrollment, list[EnrollmentEnd]]:
+    ends: dict[Enrollment, list[EnrollmentEnd]] = defaultdict(list)
+    for end in values_of(EnrollmentEnd, await connection.fetch(_ENDS, *keys)):
+        ends[end.account_id, end.enrollment_id].append(end)
+    return ends
+
+
+def _contacts_in_workflows(starts: Sequence[EnrollmentStart], families: Families) -> set[ContactInWorkflow]:
+    """Whose matches may count: every contact and workflow that a start names, and the contact's relatives."""
+    return {
+        (start.account_id, member, start.workflow_id)
+        for start in starts
+        for member in families.members((start.account_id, start.contact_id))
+    }
 
 
 async def _matches(
-    connection: Connection, starts: Iterable[EnrollmentStart], families: Families
-) -> dict[tuple[str, str, str], list[Match]]:
-    """The matches of every contact and workflow that a start names, and of the contact's relatives."""
-    contacts = sorted(
-        {
-            (start.account_id, member, start.workflow_id)
-            for start in starts
-            for member in families.members((start.account_id, start.contact_id))
-        }
-    )
-    grouped: dict[tuple[str, str, str], list[Match]] = defaultdict(list)
-    for row in await connection.fetch(_MATCHES, *_columns(contacts, 3)):
-        match = Match(**{**row, "goal_type": GoalType(row["goal_type"])})
-        grouped[match.account_id, match.contact_id, match.workflow_id].append(match)
-    return grouped
+    connection: Connection, contacts: Iterable[ContactInWorkflow]
+) -> dict[ContactInWorkflow, list[Match]]:
+    matches: dict[ContactInWorkflow, list[Match]] = defaultdict(list)
+    for match in values_of(Match, await connection.fetch(_MATCHES, *_columns(sorted(contacts), 3))):
+        matches[match.account_id, match.contact_id, match.workflow_id].append(match)
+    return matches
 
 
 async def _workflow_facts(
@@ -200,8 +186,7 @@ async def _workflow_facts(
         for row in await connection.fetch(_GOAL_VERSIONS, *_columns(workflows, 2)):
             version = goal_version(row)
             versions[version.account_id, version.workflow_id].append(version)
-        for row in await connection.fetch(_STATUSES, *_columns(workflows, 2)):
-            status = WorkflowStatus(**row)
+        for status in values_of(WorkflowStatus, await connection.fetch(_STATUSES, *_columns(workflows, 2))):
             statuses[status.account_id, status.workflow_id].append(status)
     return versions, statuses
 

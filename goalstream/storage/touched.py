@@ -9,12 +9,9 @@ from typing import Any
 from goalstream.domain.facts import Fact, WorkflowStatus
 from goalstream.domain.values import value
 from goalstream.storage.codecs import encode_json
-from goalstream.storage.contacts import Enrollment, Families, read_families
+from goalstream.storage.contacts import ContactInWorkflow, Enrollment, Families, read_families
 from goalstream.storage.facts import FactsByKind
 from goalstream.storage.pool import Connection
-
-ContactInWorkflow = tuple[str, str, str]
-"""(account id, contact id, workflow id)"""
 
 # A start that says what its enrollment's row says already, of a contact that has matched nothing and of whom nothing is told,
 # leaves nothing to settle.

@@ -10,13 +10,14 @@ from goalstream.domain.facts import (
     ContactDeletion,
     ContactMerge,
     EnrollmentEnd,
+    EnrollmentFacts,
     EnrollmentStart,
     GoalLogic,
     Match,
     WorkflowStatus,
 )
 from goalstream.domain.goals import Criteria, GoalType, GoalVersion, TagCriteria
-from goalstream.domain.settlement import EnrollmentFacts, Settlement, Verdict, settle
+from goalstream.domain.settlement import Settlement, Verdict, settle
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LATENESS = timedelta(hours=72)

@@ -11,13 +11,14 @@ from goalstream.domain.facts import (
     ContactDeletion,
     ContactMerge,
     EnrollmentEnd,
+    EnrollmentFacts,
     EnrollmentStart,
     Fact,
     Match,
     WorkflowStatus,
 )
 from goalstream.domain.goals import GoalVersion
-from goalstream.domain.settlement import EnrollmentFacts, settle
+from goalstream.domain.settlement import settle
 from tests.unit.domain.builders import ACCOUNT, NOON
 
 Published = tuple[str, int, bool]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from goalstream.domain.events import Appointment, Event, FormSubmission, Occurrence, Payment, StageChange, TagAdded
-from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Match, WorkflowStatus
+from goalstream.domain.facts import EnrollmentEnd, EnrollmentFacts, EnrollmentStart, Match, WorkflowStatus
 from goalstream.domain.goals import (
     AppointmentCriteria,
     Criteria,
@@ -17,7 +17,6 @@ from goalstream.domain.goals import (
     StageCriteria,
     TagCriteria,
 )
-from goalstream.domain.settlement import EnrollmentFacts
 
 
 def fulfils(criteria: Criteria, occurrence: Occurrence) -> bool:

@@ -13,12 +13,13 @@ from goalstream.domain.facts import (
     ContactDeletion,
     ContactMerge,
     EnrollmentEnd,
+    EnrollmentFacts,
     EnrollmentStart,
     Fact,
     Match,
     WorkflowStatus,
 )
-from goalstream.domain.settlement import EnrollmentFacts, Settlement, settle
+from goalstream.domain.settlement import Settlement, settle
 from tests.unit.domain.builders import ACCOUNT, OTHER_ACCOUNT, at, deletion, end, goal, match, merge, start, status
 from tests.unit.domain.recorder import Recorder
 from tests.unit.domain.reference import walk
