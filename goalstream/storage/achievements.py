@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from operator import attrgetter
 
 from goalstream.domain.achievements import Achievement, Change
 from goalstream.domain.facts import Match
@@ -27,16 +27,24 @@ select achieved.account_id::text, achieved.enrollment_id::text, goal_id::text, w
     on achieved.account_id = touched.account_id and achieved.enrollment_id = touched.enrollment_id
 """
 
+# What is written and the audit of it, in one statement. Of an achievement the audit keeps no personal data.
 _WRITE = """
+with audited as (
+    insert into audit (account_id, at, actor, action, workflow_id, goal_id, version, enrollment_id, contact_id, before, after)
+    select account_id, clock_timestamp(), $2, action, workflow_id, goal_id, goal_version, enrollment_id, contact_id, before,
+           jsonb_build_object('achieved_at', achieved_at, 'goal_version', goal_version, 'revision', revision,
+                              'event_id', event_id, 'source', source,
+                              'revoked_at', revoked_at, 'revoked_reason', revoked_reason)
+      from unnest($1::achievement_row[]))
 insert into achievements (account_id, enrollment_id, goal_id, workflow_id, contact_id, match_contact_id,
-                          match_enrollment_id, goal_version, goal_type, achieved_at, recorded_at, revision, source, event_id, event_type, occurred_at_source,
-                          clock_ahead, record_at, data, traceparent, late, also_matched, met, required,
-                          should_exit_workflow, revoked_at, revoked_reason)
+                          match_enrollment_id, goal_version, goal_type, achieved_at, recorded_at, revision, source, event_id,
+                          event_type, occurred_at_source, clock_ahead, record_at, data, traceparent, late, also_matched,
+                          met, required, should_exit_workflow, revoked_at, revoked_reason)
 select account_id, enrollment_id, goal_id, workflow_id, contact_id, match_contact_id,
-       match_enrollment_id, goal_version, goal_type, achieved_at, recorded_at, revision, source, event_id, event_type, occurred_at_source,
-       clock_ahead, record_at, data, traceparent, late, also_matched, met, required,
-       should_exit_workflow, revoked_at, revoked_reason
-  from json_populate_recordset(null::achievements, $1)
+       match_enrollment_id, goal_version, goal_type, achieved_at, recorded_at, revision, source, event_id,
+       event_type, occurred_at_source, clock_ahead, record_at, data, traceparent, late, also_matched,
+       met, required, should_exit_workflow, revoked_at, revoked_reason
+  from unnest($1::achievement_row[])
 on conflict (account_id, enrollment_id, goal_id) do update
    set contact_id = excluded.contact_id, match_contact_id = excluded.match_contact_id,
        match_enrollment_id = excluded.match_enrollment_id,
@@ -47,12 +55,6 @@ on conflict (account_id, enrollment_id, goal_id) do update
        traceparent = excluded.traceparent, late = excluded.late, also_matched = excluded.also_matched, met = excluded.met,
        required = excluded.required, should_exit_workflow = excluded.should_exit_workflow,
        revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason
-"""
-
-_AUDIT = """
-insert into audit (account_id, at, actor, action, workflow_id, goal_id, version, enrollment_id, contact_id, before, after)
-select account_id, clock_timestamp(), actor, action, workflow_id, goal_id, version, enrollment_id, contact_id, before, after
-  from json_populate_recordset(null::audit, $1)
 """
 
 
@@ -67,73 +69,38 @@ async def read_achievements(
     return recorded
 
 
+_achievement_row = attrgetter(
+    "match.account_id", "enrollment_id", "match.goal_id", "match.workflow_id", "contact_id", "match.contact_id",
+    "match.enrollment_id", "match.goal_version", "match.goal_type", "match.occurred_at", "recorded_at",
+    "revision", "match.source", "match.event_id", "match.event_type", "match.occurred_at_source", "match.clock_ahead",
+    "match.record_at", "match.data", "match.traceparent", "late", "also_matched", "met", "required",
+    "should_exit_workflow", "revoked_at", "revoked_reason",
+)  # fmt: skip
+
+
 async def write_changes(connection: Connection, changes: Sequence[Change]) -> None:
     """Writes what should hold instead of what is recorded, and an audit row for each difference."""
     if changes:
-        await connection.execute(_WRITE, encode_json([_row(change.achievement) for change in changes]))
-        await connection.execute(_AUDIT, encode_json([_audit_row(change) for change in changes]))
+        rows = [
+            (*_achievement_row(change.achievement), change.action, change.before and _audited(change.before))
+            for change in changes
+        ]
+        await connection.execute(_WRITE, rows, ACTOR)
 
 
-def _row(achievement: Achievement) -> dict[str, Any]:
-    match = achievement.match
-    return {
-        "account_id": match.account_id,
-        "enrollment_id": achievement.enrollment_id,
-        "goal_id": match.goal_id,
-        "workflow_id": match.workflow_id,
-        "contact_id": achievement.contact_id,
-        "match_contact_id": match.contact_id,
-        "match_enrollment_id": match.enrollment_id,
-        "goal_version": match.goal_version,
-        "goal_type": match.goal_type,
-        "achieved_at": match.occurred_at,
-        "recorded_at": achievement.recorded_at,
-        "revision": achievement.revision,
-        "source": match.source,
-        "event_id": match.event_id,
-        "event_type": match.event_type,
-        "occurred_at_source": match.occurred_at_source,
-        "clock_ahead": match.clock_ahead,
-        "record_at": match.record_at,
-        "data": match.data,
-        "traceparent": match.traceparent,
-        "late": achievement.late,
-        "also_matched": achievement.also_matched,
-        "met": achievement.met,
-        "required": achievement.required,
-        "should_exit_workflow": achievement.should_exit_workflow,
-        "revoked_at": achievement.revoked_at,
-        "revoked_reason": achievement.revoked_reason,
-    }
-
-
-def _audit_row(change: Change) -> dict[str, Any]:
-    achievement = change.achievement
-    return {
-        "account_id": achievement.account_id,
-        "actor": ACTOR,
-        "action": change.action,
-        "workflow_id": achievement.workflow_id,
-        "goal_id": achievement.goal_id,
-        "version": achievement.match.goal_version,
-        "enrollment_id": achievement.enrollment_id,
-        "contact_id": achievement.contact_id,
-        "before": None if change.before is None else _audited(change.before),
-        "after": _audited(achievement),
-    }
-
-
-def _audited(achievement: Achievement) -> dict[str, Any]:
-    """What the audit keeps of an achievement: no personal data."""
-    return {
-        "achieved_at": achievement.achieved_at,
-        "goal_version": achievement.match.goal_version,
-        "revision": achievement.revision,
-        "event_id": achievement.match.event_id,
-        "source": achievement.match.source,
-        "revoked_at": achievement.revoked_at,
-        "revoked_reason": achievement.revoked_reason,
-    }
+def _audited(achievement: Achievement) -> str:
+    """What the audit keeps of an achievement that is replaced, as JSON; `_WRITE` keeps the same of what replaces it."""
+    return encode_json(
+        {
+            "achieved_at": achievement.achieved_at,
+            "goal_version": achievement.match.goal_version,
+            "revision": achievement.revision,
+            "event_id": achievement.match.event_id,
+            "source": achievement.match.source,
+            "revoked_at": achievement.revoked_at,
+            "revoked_reason": achievement.revoked_reason,
+        }
+    )
 
 
 def _achievement(row: Row) -> Achievement:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 
 from goalstream.domain.achievements import Achievement
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentFacts, EnrollmentStart, Match, WorkflowStatus
@@ -84,6 +85,12 @@ class EnrollmentRow:
     ended_at: datetime | None
     satisfied_at: datetime | None
     exited_at: datetime | None
+
+
+row_of = attrgetter(
+    "account_id", "enrollment_id", "workflow_id", "contact_id", "entered_at", "ended_at", "satisfied_at", "exited_at"
+)
+"""An enrollment's row as the database takes it."""
 
 
 @value

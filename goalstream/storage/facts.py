@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from hashlib import blake2b
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeVar, assert_never
 
 from goalstream.domain.facts import (
@@ -26,13 +26,14 @@ from goalstream.storage.pool import Connection
 _AnyFact = EnrollmentStart | EnrollmentEnd | WorkflowStatus | ContactMerge | ContactDeletion
 _Fact = TypeVar("_Fact", EnrollmentStart, EnrollmentEnd, WorkflowStatus, ContactMerge, ContactDeletion)
 
-# Rows travel as one JSON text, which PostgreSQL takes apart: one parameter to encode instead of a list for each column.
+# Rows travel as arrays of composite values (migration 0006), or where they are few as one JSON text: one parameter to encode
+# instead of a list for each column, every element of which the driver would look at twice.
 _STORE_STARTS = """
 insert into enrollment_starts (account_id, enrollment_id, fact_id, workflow_id, contact_id, entered_at, trigger_event_id,
                                source, event_id, record_at)
 select account_id, enrollment_id, fact_id, workflow_id, contact_id, entered_at, trigger_event_id,
        source, event_id, record_at
-  from json_populate_recordset(null::enrollment_starts, $1)
+  from unnest($1::enrollment_start_row[])
 on conflict (account_id, enrollment_id, fact_id) do update set record_at = excluded.record_at
  where excluded.record_at < enrollment_starts.record_at
 """
@@ -40,7 +41,7 @@ on conflict (account_id, enrollment_id, fact_id) do update set record_at = exclu
 _STORE_STARTED_ENROLLMENTS = """
 insert into enrollments (account_id, enrollment_id, workflow_id, contact_id, entered_at)
 select account_id, enrollment_id, workflow_id, contact_id, entered_at
-  from json_populate_recordset(null::enrollments, $1)
+  from unnest($1::enrollment_start_row[])
 on conflict (account_id, enrollment_id) do nothing
 """
 
@@ -73,7 +74,7 @@ insert into matches (account_id, contact_id, goal_id, occurred_at, source, event
                      event_type, occurred_at_source, clock_ahead, record_at, data, traceparent, enrollment_id)
 select account_id, contact_id, goal_id, occurred_at, source, event_id, workflow_id, goal_version, goal_type,
        event_type, occurred_at_source, clock_ahead, record_at, data, traceparent, coalesce(enrollment_id, '00000000-0000-0000-0000-000000000000')
-  from json_populate_recordset(null::matches, $1)
+  from unnest($1::match_row[])
 on conflict (account_id, contact_id, goal_id, occurred_at, source, event_id, enrollment_id) do update
    set record_at = least(matches.record_at, excluded.record_at),
        data = case when excluded.data collate "C" < matches.data then excluded.data else matches.data end
@@ -97,25 +98,36 @@ on conflict (account_id, contact_id, fact_id) do update set record_at = excluded
 """
 
 
+_match_row = attrgetter(
+    "account_id", "contact_id", "goal_id", "occurred_at", "source", "event_id", "workflow_id", "goal_version", "goal_type",
+    "event_type", "occurred_at_source", "clock_ahead", "record_at", "data", "traceparent", "enrollment_id",
+)  # fmt: skip
+
+start_row = attrgetter(
+    "account_id", "enrollment_id", "workflow_id", "contact_id", "entered_at", "trigger_event_id", "source", "event_id",
+    "record_at",
+)  # fmt: skip
+
+
 async def store_facts(connection: Connection, facts: Iterable[Fact]) -> None:
     """Stores facts; of identical copies the smallest record timestamp is kept. Raises what the driver raises."""
     told = FactsByKind(facts)
     if told.matches:
-        await connection.execute(_STORE_MATCHES, encode_json(_distinct_matches(told.matches)))
+        await connection.execute(_STORE_MATCHES, [_match_row(match) for match in _distinct_matches(told.matches)])
     if told.starts:
-        rows = encode_json(_distinct(told.starts))
-        await connection.execute(_STORE_STARTS, rows)
-        await connection.execute(_STORE_STARTED_ENROLLMENTS, rows)
+        starts = [(fact_id, *start_row(start)) for fact_id, start in _distinct(told.starts)]
+        await connection.execute(_STORE_STARTS, starts)
+        await connection.execute(_STORE_STARTED_ENROLLMENTS, starts)
     if told.ends:
-        rows = encode_json(_distinct(told.ends))
+        rows = _documents(told.ends)
         await connection.execute(_STORE_ENDS, rows)
         await connection.execute(_STORE_ENDED_ENROLLMENTS, rows)
     if told.statuses:
-        await connection.execute(_STORE_STATUSES, encode_json(_distinct(told.statuses)))
+        await connection.execute(_STORE_STATUSES, _documents(told.statuses))
     if told.merges:
-        await connection.execute(_STORE_MERGES, encode_json(_distinct(told.merges)))
+        await connection.execute(_STORE_MERGES, _documents(told.merges))
     if told.deletions:
-        await connection.execute(_STORE_DELETIONS, encode_json(_distinct(told.deletions)))
+        await connection.execute(_STORE_DELETIONS, _documents(told.deletions))
 
 
 class FactsByKind:
@@ -146,18 +158,25 @@ class FactsByKind:
                     assert_never(fact)
 
 
-def _distinct(facts: Sequence[_Fact]) -> list[dict[str, Any]]:
-    """The rows of facts, each once, sorted by key; of identical copies the one with the smallest record timestamp."""
+def _distinct(facts: Sequence[_Fact]) -> list[tuple[str, _Fact]]:
+    """Each fact once, with its digest, sorted by key; of identical copies the one with the smallest record timestamp."""
     smallest: dict[tuple[str, str, str], _Fact] = {}
     for fact in facts:
         key = (fact.account_id, _owner(fact), _fact_id(fact))
         known = smallest.setdefault(key, fact)
         if fact.record_at < known.record_at:
             smallest[key] = fact
-    return [
-        {"fact_id": key[-1]} | {field.name: getattr(fact, field.name) for field in fields(fact)}
-        for key, fact in sorted(smallest.items(), key=itemgetter(0))
-    ]
+    return [(key[-1], fact) for key, fact in sorted(smallest.items(), key=itemgetter(0))]
+
+
+def _documents(facts: Sequence[_Fact]) -> str:
+    """The rows of facts as JSON."""
+    return encode_json(
+        [
+            {"fact_id": fact_id} | {field.name: getattr(fact, field.name) for field in fields(fact)}
+            for fact_id, fact in _distinct(facts)
+        ]
+    )
 
 
 def _distinct_matches(matches: Sequence[Match]) -> list[Match]:

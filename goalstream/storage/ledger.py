@@ -17,9 +17,8 @@ from goalstream.domain.messages import EncodedMessage, Message
 from goalstream.domain.settlement import settle
 from goalstream.storage import outbox
 from goalstream.storage.achievements import write_changes
-from goalstream.storage.codecs import encode_json
 from goalstream.storage.contacts import Enrollment, Families, erase_matches, erase_recorded
-from goalstream.storage.enrollments import EnrollmentRow, LockedEnrollment, lock, read
+from goalstream.storage.enrollments import EnrollmentRow, LockedEnrollment, lock, read, row_of
 from goalstream.storage.facts import store_facts
 from goalstream.storage.pool import Connection, Database
 from goalstream.storage.touched import find_touched
@@ -34,7 +33,7 @@ _UPDATE_ENROLLMENTS = """
 update enrollments
    set workflow_id = settled.workflow_id, contact_id = settled.contact_id, entered_at = settled.entered_at,
        ended_at = settled.ended_at, satisfied_at = settled.satisfied_at, exited_at = settled.exited_at
-  from json_populate_recordset(null::enrollments, $1) as settled
+  from unnest($1::enrollment_row[]) as settled
  where enrollments.account_id = settled.account_id and enrollments.enrollment_id = settled.enrollment_id
 """
 
@@ -142,4 +141,4 @@ def _difference(
 
 async def _update_enrollments(connection: Connection, rows: Sequence[EnrollmentRow]) -> None:
     if rows:
-        await connection.execute(_UPDATE_ENROLLMENTS, encode_json(rows))
+        await connection.execute(_UPDATE_ENROLLMENTS, [row_of(row) for row in rows])

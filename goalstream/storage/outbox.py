@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from operator import attrgetter
 
 from goalstream.domain.messages import EncodedMessage, Message
 from goalstream.storage.codecs import encode_json
@@ -13,7 +14,7 @@ _INSERT = """
 insert into outbox (account_id, message_id, topic, subject, time, body, traceparent, created_at, publish_after)
 select account_id, message_id, topic, subject, time, body, traceparent,
        clock_timestamp(), clock_timestamp() + make_interval(secs => $2)
-  from json_populate_recordset(null::outbox, $1)
+  from unnest($1::outbox_row[])
 on conflict (account_id, message_id) do nothing
 """
 
@@ -30,6 +31,9 @@ select account_id::text, message_id::text, topic, subject, time, body, tracepare
  limit $1
    for update skip locked
 """
+
+
+_row = attrgetter("account_id", "message_id", "topic", "subject", "time", "body", "traceparent")
 
 
 async def insert(
@@ -50,7 +54,7 @@ async def insert(
         )
         for message in messages
     ]
-    await connection.execute(_INSERT, encode_json(encoded), publish_after_seconds)
+    await connection.execute(_INSERT, [_row(message) for message in encoded], publish_after_seconds)
     return encoded
 
 

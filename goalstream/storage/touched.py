@@ -8,16 +8,15 @@ from typing import Any
 
 from goalstream.domain.facts import Fact, WorkflowStatus
 from goalstream.domain.values import value
-from goalstream.storage.codecs import encode_json
 from goalstream.storage.contacts import ContactInWorkflow, Enrollment, Families, read_families
-from goalstream.storage.facts import FactsByKind
+from goalstream.storage.facts import FactsByKind, start_row
 from goalstream.storage.pool import Connection
 
 # A start that says what its enrollment's row says already, of a contact that has matched nothing and of whom nothing is told,
 # leaves nothing to settle.
 _BY_STARTS = """
 select told.account_id::text, told.enrollment_id::text
-  from json_populate_recordset(null::enrollment_starts, $1) as told
+  from unnest($1::enrollment_start_row[]) as told
   join enrollments on enrollments.account_id = told.account_id and enrollments.enrollment_id = told.enrollment_id
  where (enrollments.workflow_id, enrollments.contact_id, enrollments.entered_at)
        is distinct from (told.workflow_id, told.contact_id, told.entered_at)
@@ -75,7 +74,8 @@ async def find_touched(connection: Connection, facts: Iterable[Fact]) -> Touched
     enrollments: set[Enrollment] = {(end.account_id, end.enrollment_id) for end in told.ends}
     matched = {(match.account_id, match.contact_id, match.workflow_id) for match in told.matches}
     if told.starts:
-        enrollments.update(await _pairs(connection, _BY_STARTS, encode_json(told.starts)))
+        starts = [(None, *start_row(start)) for start in told.starts]
+        enrollments.update(await _pairs(connection, _BY_STARTS, starts))
     if told.statuses:
         since = _transposed(_workflows_since(told.statuses))
         enrollments.update(await _pairs(connection, _ACHIEVED_SINCE_STATUSES, *since))
