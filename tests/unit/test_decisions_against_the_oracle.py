@@ -16,9 +16,9 @@ import pytest
 
 from goalstream.domain import goals
 from goalstream.domain.events import Event
-from goalstream.domain.facts import Match
+from goalstream.domain.facts import EnrollmentFacts, Match
 from goalstream.domain.goal_table import GoalTable
-from goalstream.domain.settlement import EnrollmentFacts, Settlement, settle
+from goalstream.domain.settlement import Settlement, settle
 from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import canonical_json, decode
 from goalstream.streams.topics import EVENT_TOPICS
@@ -26,7 +26,7 @@ from goalstream.streams.usual import outline_reader
 from tests.oracle import generator, oracle
 from tests.oracle.history import GoalVersion, Headers, History, Record
 
-MERGES = False
+MERGES = True
 """Whether histories merge and delete contacts."""
 
 EXAMPLES = int(os.environ.get("GOALSTREAM_TEST_EXAMPLES", "200"))
@@ -38,8 +38,8 @@ FIELD_OF_FACT = {
     "EnrollmentStart": "starts",
     "EnrollmentEnd": "ends",
     "WorkflowStatus": "statuses",
-    "ContactMerge": "merges",
-    "ContactDeletion": "deletions",
+    "ContactMerge": "contacts",
+    "ContactDeletion": "contacts",
 }
 """Where settlement takes facts of a type from."""
 
