@@ -38,7 +38,7 @@ STOP_SECONDS = 10
 """For finishing or abandoning the batch in hand; what is not acknowledged is read again by the next worker."""
 
 
-class _GoalSource:
+class GoalSource:
     """The goals in PostgreSQL, as the stream asks for them."""
 
     def __init__(self, database: Database) -> None:
@@ -63,7 +63,7 @@ class Worker:
         self._publisher = Publisher(self._producer, Outbox(self._database), topic_prefix=prefix)
         lateness = timedelta(seconds=settings.allowed_lateness_seconds)
         delay = timedelta(seconds=settings.activation_delay_seconds)
-        self._goals = GoalCache(_GoalSource(self._database), activation_delay=delay)
+        self._goals = GoalCache(GoalSource(self._database), activation_delay=delay)
         processor = Processor(
             ledger=Ledger(self._database, allowed_lateness=lateness),
             goals=self._goals,

@@ -1,0 +1,239 @@
+"""Whole histories through two workers' processors and a real PostgreSQL: in any order, repeated, in any batches, at once.
+
+`GOALSTREAM_TEST_EXAMPLES` says how many histories are told (200).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import pytest
+
+from goalstream.observability.health import Health
+from goalstream.storage.ledger import Ledger
+from goalstream.storage.outbox import Outbox
+from goalstream.storage.pool import Database
+from goalstream.streams.dead_letters import DeadLetters
+from goalstream.streams.failure import RetryInPlace
+from goalstream.streams.goal_cache import GoalCache
+from goalstream.streams.processor import Processor
+from goalstream.streams.publisher import Publisher
+from goalstream.worker import GoalSource
+from tests.integration.builders import World
+from tests.oracle import generator, oracle
+from tests.oracle.history import GoalVersion, Headers, History, Record
+from tests.unit.streams.fakes import FakeProducer
+
+EXAMPLES = int(os.environ.get("GOALSTREAM_TEST_EXAMPLES", "200"))
+IN_ONE_TEST = 10
+SIZES = (10, 25, 60)
+LATENESS = generator.LATENESS
+ACHIEVED, REVOKED, EXIT = "workflow.goal.achieved", "workflow.goal.revoked", "workflow.exit.goal"
+DEAD_LETTER = "goalstream.dead-letter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    """A history's record as one worker gets it."""
+
+    topic: str
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    offset: int
+    partition: int
+
+
+class Worker:
+    """What a worker process holds between Kafka and PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self.producer = FakeProducer()
+        self.publisher = Publisher(self.producer, Outbox(database), topic_prefix="")
+        letters = DeadLetters(self.producer, topic_prefix="", max_in_a_row=0, max_share=0)
+        self.processor = Processor(
+            ledger=Ledger(database, allowed_lateness=LATENESS),
+            goals=GoalCache(GoalSource(database), activation_delay=timedelta(0)),
+            publisher=self.publisher,
+            dead_letters=letters,
+            retry=RetryInPlace(Health()),
+            allowed_lateness=LATENESS,
+        )
+
+
+async def tell(workers: Sequence[Worker], records: Sequence[Record], chance: Random) -> None:
+    """Every record one to three times, in any order; each worker gets its share in batches, at the same time."""
+    shares: list[list[Record]] = [[] for _ in workers]
+    for record in chance.sample([*records] * 3, chance.randint(2 * len(records), 3 * len(records))):
+        chance.choice(shares).append(record)
+    for missing in set(map(id, records)) - {id(record) for share in shares for record in share}:
+        shares[0].append(next(record for record in records if id(record) == missing))
+
+    async def work(worker: Worker, share: list[Record], seed: int) -> None:
+        own = Random(seed)
+        while share:
+            taken = [share.pop() for _ in range(min(len(share), own.choice([1, 2, 5, 20])))]
+            by_topic: dict[str, list[Delivered]] = defaultdict(list)
+            for record in taken:
+                by_topic[record.topic].append(delivered(record, own))
+            for topic, several in by_topic.items():
+                await worker.processor.process(topic, _by_partition(several))
+
+    await asyncio.gather(
+        *(work(worker, share, n) for n, (worker, share) in enumerate(zip(workers, shares, strict=True)))
+    )
+    for worker in workers:
+        publishing = asyncio.create_task(worker.publisher.publish_waiting())
+        await worker.publisher.drain()
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+
+
+def delivered(record: Record, chance: Random) -> Delivered:
+    return Delivered(
+        topic=record.topic,
+        timestamp=record.timestamp,
+        key=record.key,
+        value=record.value,
+        headers=record.headers,
+        offset=chance.randrange(1_000_000),
+        partition=chance.randrange(4),
+    )
+
+
+def _by_partition(records: Iterable[Delivered]) -> dict[tuple[str, int], list[Delivered]]:
+    grouped: dict[tuple[str, int], list[Delivered]] = defaultdict(list)
+    for record in records:
+        grouped[record.topic, record.partition].append(record)
+    return grouped
+
+
+async def configure(database: Database, versions: Iterable[GoalVersion]) -> None:
+    """Puts goal versions where they would be, had they been accepted at their time."""
+    rows = [
+        (
+            version.account_id,
+            version.goal_id,
+            version.version,
+            version.workflow_id,
+            version.goal_type,
+            _json(version.criteria),
+            version.is_active,
+            version.is_deleted,
+            None if version.window is None else int(version.window.total_seconds()),
+            int(version.measure_after_exit.total_seconds()),
+            version.effective_from,
+            version.created_at,
+        )
+        for version in sorted(versions, key=lambda version: version.version)
+    ]
+    async with database.transaction() as connection:
+        await connection.execute("delete from goal_versions")
+        await connection.executemany(
+            """insert into goal_versions (account_id, goal_id, version, workflow_id, goal_type, criteria, is_active,
+                                          is_deleted, window_seconds, measure_after_exit_seconds, effective_from,
+                                          goal_created_at, written_at, written_by)
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, 'test')""",
+            rows,
+        )
+
+
+def _json(criteria: Mapping[str, object]) -> str:
+    """Numbers keep the digits that the oracle gives them."""
+    return json.dumps({name: str(value) if name == "min_amount" else value for name, value in criteria.items()})
+
+
+def messages(workers: Iterable[Worker], topic: str) -> list[tuple[str, dict[str, Any], bytes]]:
+    """`ce_id`, document and bytes of everything published on a topic."""
+    found = []
+    for worker in workers:
+        for sent_to, _, value, headers in worker.producer.sent:
+            if sent_to == topic and value is not None:
+                message_id = (dict(headers)["ce_id"] or b"").decode()
+                found.append((message_id, json.loads(value), value))
+    return found
+
+
+async def check(world: World, workers: Sequence[Worker], told: History) -> None:
+    """The state and everything published say what the oracle says."""
+    expected = oracle.valid_achievements(told, LATENESS)
+    rows = await world.rows(
+        """select account_id::text, enrollment_id::text, goal_id::text, event_id, source, achieved_at, goal_version,
+                  contact_id::text, match_contact_id::text from achievements where revoked_at is null"""
+    )
+    assert {
+        (row["account_id"], row["enrollment_id"], row["goal_id"]): oracle.Achieved(
+            event_id=row["event_id"],
+            source=row["source"],
+            occurred_at=row["achieved_at"],
+            goal_version=row["goal_version"],
+            contact_id=row["contact_id"],
+            match_contact_id=row["match_contact_id"],
+        )
+        for row in rows
+    } == expected
+    assert await world.rows("select * from outbox") == []
+
+    newest: dict[tuple[str, str, str], tuple[int, bool]] = {}
+    for topic in (ACHIEVED, REVOKED):
+        for _, body, _ in messages(workers, topic):
+            key = (body["account_id"], body["workflow_enrollment_id"], body["goal_config_id"])
+            newest[key] = max(newest.get(key, (0, False)), (body["revision"], topic == ACHIEVED))
+    assert {key for key, (_, holds) in newest.items() if holds} == expected.keys()
+
+    exits = Counter((body["account_id"], body["workflow_enrollment_id"]) for _, body, _ in messages(workers, EXIT))
+    assert all(count == 1 for count in exits.values())
+    assert oracle.exits(told, LATENESS) <= exits.keys()
+
+    bad = {told.records[index].value: reason for index, reason in oracle.dead_letters(told)}
+    letters = {
+        value: (dict(headers)["goalstream_reason"] or b"").decode()
+        for worker in workers
+        for topic, _, value, headers in worker.producer.sent
+        if topic == DEAD_LETTER
+    }
+    assert letters == bad
+
+
+@pytest.fixture
+async def worlds(database_url: str) -> Any:
+    databases = [Database(database_url, size=4, sees_all_accounts=True) for _ in range(2)]
+    yield databases
+    for database in databases:
+        await database.close()
+
+
+@pytest.mark.parametrize("first", range(0, EXAMPLES, IN_ONE_TEST))
+async def test_whatever_the_order_the_repetition_and_the_batches_the_state_is_what_the_oracle_says(
+    worlds: list[Database], first: int
+) -> None:
+    world = World(worlds[0])
+    for seed in range(first, min(first + IN_ONE_TEST, EXAMPLES)):
+        told = generator.history(seed, SIZES[seed % len(SIZES)], now=datetime.now(UTC), references=False)
+        await world.forget()
+        await configure(worlds[0], told.goal_versions)
+        workers = [Worker(database) for database in worlds]
+        await tell(workers, told.records, Random(seed))
+        try:
+            await check(world, workers, told)
+        except AssertionError as error:
+            error.add_note(f"history {seed}")
+            raise
+        achievements = await world.rows("select * from achievements order by account_id, enrollment_id, goal_id")
+        audit = await world.rows("select entry_id from audit")
+        again = [Worker(database) for database in worlds]
+        await tell(again, told.records, Random(seed + 1))
+        assert (
+            await world.rows("select * from achievements order by account_id, enrollment_id, goal_id") == achievements
+        )
+        assert await world.rows("select entry_id from audit") == audit
+        assert not [topic for worker in again for topic, *_ in worker.producer.sent if topic != DEAD_LETTER]
