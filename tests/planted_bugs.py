@@ -1,0 +1,154 @@
+"""Breaks every rule of the decision once, and looks whether the unit tests notice.
+
+python -m tests.planted_bugs [--only NAME]      prints a table; exit code 1 when a bug was not found
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parents[1]
+TIMEOUT_SECONDS = 300
+WHAT_IS_COPIED = (
+    "goalstream",
+    "tests",
+    "migrations",
+    "pyproject.toml",
+    "README.md",
+    "Dockerfile",
+    "docker-compose.yml",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A change of one place that breaks one point of the contract."""
+
+    point: str
+    name: str
+    path: str
+    right: str
+    wrong: str
+
+
+DOMAIN = "goalstream/domain/"
+SETTLEMENT = DOMAIN + "settlement.py"
+CIRCUMSTANCES = DOMAIN + "circumstances.py"
+CONTACTS = DOMAIN + "contacts.py"
+HISTORY = DOMAIN + "goal_history.py"
+ACHIEVEMENTS = DOMAIN + "achievements.py"
+TABLE = DOMAIN + "goal_table.py"
+
+BUGS = [
+    Bug("1", "the enrollment's own trigger counts", SETTLEMENT, "if start.trigger_event_id == match.event_id:", "if False:"),
+    Bug("1", "a window is closed at its end", SETTLEMENT, "start.entered_at >= version.window", "start.entered_at > version.window"),
+    Bug("1", "a window is ignored", SETTLEMENT, "if version.window is not None and", "if False and version.window is not None and"),
+    Bug("1", "measure_after_exit is ignored", SETTLEMENT, "after_end < measure_after_exit", "after_end < timedelta(0)"),
+    Bug("1", "an inactive workflow counts", SETTLEMENT, "if not workflow.is_active:", "if False:"),
+    Bug("1", "a match of another workflow counts", SETTLEMENT, "(match.account_id, match.workflow_id) == (start.account_id, start.workflow_id)", "match.account_id == start.account_id"),
+    Bug("1", "matches are walked in another order at equal times", HISTORY, "return match.occurred_at, created_at, match.goal_id,", "return match.occurred_at, match.goal_id,"),
+    Bug("2", "any goes on after the first goal", SETTLEMENT, "satisfied_by = holding if holding.satisfies else None", "satisfied_by = holding if holding.satisfies and workflow.logic == 'all' else None"),
+    Bug("2", "all asks for goals that are not in force", HISTORY, "if v and v.can_be_achieved and v.workflow_id", "if v and v.workflow_id"),
+    Bug("2", "all is satisfied by the first goal", SETTLEMENT, 'if workflow.logic == "all" else set()', 'if workflow.logic == "none" else set()'),
+    Bug("2", "goals of the same event are not named", SETTLEMENT, "satisfied_by.also_matched.append(match.goal_id)", "pass"),
+    Bug("4", "what happened before the enrollment counts", SETTLEMENT, "if occurred_at < start.entered_at:", "if False:"),
+    Bug("4", "what happened as the enrollment began does not count", SETTLEMENT, "if occurred_at < start.entered_at:", "if occurred_at <= start.entered_at:"),
+    Bug("6", "what comes later than the allowed lateness counts", SETTLEMENT, "if match.record_at - occurred_at > allowed_lateness:", "if False:"),
+    Bug("6", "the allowed lateness itself is too late", SETTLEMENT, "match.record_at - occurred_at > allowed_lateness", "match.record_at - occurred_at >= allowed_lateness"),
+    Bug("6", "facts count however late they come", CIRCUMSTANCES, "return self.all if self._last_record_at <= latest else", "return self.all if True else"),
+    Bug("6", "the achievement of a deleted match is forgotten", SETTLEMENT, "matches, kept = _smallest(facts.matches), _smallest(facts.kept)", "matches, kept = _smallest(facts.matches), _smallest(())"),
+    Bug("7", "an end that is known does not make it late", ACHIEVEMENTS, "late=late,", "late=False,"),
+    Bug("8", "an earlier match does not move the achievement", ACHIEVEMENTS, "if before is not None and before.is_valid and _is_recorded(before, holding):", "if before is not None and before.is_valid:"),
+    Bug("8", "a move counts as another revision", ACHIEVEMENTS, "revision=before.revision,\n                recorded_at", "revision=before.revision + 1,\n                recorded_at"),
+    Bug("9", "what lost its ground stays", ACHIEVEMENTS, "if before.is_valid and goal_id not in settlement.holdings:", "if False:"),
+    Bug("9", "every revocation is called superseded", ACHIEVEMENTS, "return SUPERSEDED if verdict is Verdict.ALREADY_SATISFIED else verdict.value", "return SUPERSEDED"),
+    Bug("10", "a restoration keeps its revision", ACHIEVEMENTS, "replace(after, revision=before.revision + 1)", "replace(after, revision=before.revision)"),
+    Bug("11", "the echo of our own exit is half-open", SETTLEMENT, "or (end.reason == GOAL_ACHIEVED and after_end == measure_after_exit)", ""),
+    Bug("11", "at equal times the echo does not hold", CIRCUMSTANCES, "end.ended_at, end.reason != GOAL_ACHIEVED,", "end.ended_at, end.reason == GOAL_ACHIEVED,"),
+    Bug("11", "what happened as the enrollment ended counts", SETTLEMENT, "return after_end < measure_after_exit or", "return after_end <= measure_after_exit or"),
+    Bug("12", "an event from the future keeps its time", "goalstream/streams/codec.py", "if occurred_at is None or occurred_at > record_at:", "if occurred_at is None:"),
+    Bug("12", "a clock far ahead is judged by versions in force", HISTORY, "if match.clock_ahead:", "if False:"),
+    Bug("13", "copies are told apart by their payload alone", SETTLEMENT, "if match.record_at < smallest.setdefault(match.identity, match).record_at:", "if match.record_at > smallest.setdefault(match.identity, match).record_at:"),
+    Bug("13", "the same event id from another source is a copy", DOMAIN + "facts.py", "            self.source,\n", ""),
+    Bug("14", "an event matches goals made after it", TABLE, "return self.version.effective_from <= moment and", "return"),
+    Bug("14", "a replaced version still matches", TABLE, "(self.effective_to is None or moment < self.effective_to)", "True"),
+    Bug("14", "a version that was replaced meanwhile counts", HISTORY, "version.version != match.goal_version", "False"),
+    Bug("16", "a workflow is inactive until its status is known", CIRCUMSTANCES, "is_active: bool = True", "is_active: bool = False"),
+    Bug("16", "a status without logic resets it", CIRCUMSTANCES, "logic=status.goal_logic or workflow.logic", 'logic=status.goal_logic or "any"'),
+    Bug("16", "statuses count before their time", CIRCUMSTANCES, "and status.occurred_at <= moment", ""),
+    Bug("16", "statuses at the same time hold in any order", CIRCUMSTANCES, "return status.occurred_at, status.event_id, status.source, *said", "return (status.occurred_at,)"),
+    Bug("17", "the last start holds", CIRCUMSTANCES, "return min(starts, key=_start_order, default=None)", "return max(starts, key=_start_order, default=None)"),
+    Bug("17", "the last end holds", CIRCUMSTANCES, "return min(ends, key=_end_order, default=None)", "return max(ends, key=_end_order, default=None)"),
+    Bug("17", "an end before the start is ignored", SETTLEMENT, "    if end.ended_at < start.entered_at:\n        return False\n", ""),
+    Bug("18", "accounts share goals", TABLE, "shelves = self._accounts.get(event.account_id)", "shelves = next(iter(self._accounts.values()), None)"),
+    Bug("19", "merges are ignored", CONTACTS, "self._into[merge.contact_id] = merge.into_contact_id", "pass"),
+    Bug("19", "chains of merges are not followed", CONTACTS, "        while (into := self._into.get(contact_id)) is not None:\n            contact_id = into\n        return contact_id", "        return self._into.get(contact_id, contact_id)"),
+    Bug("19", "the last merge of a loser holds", CONTACTS, "if not self.is_merged(merge.contact_id) and", "if"),
+    Bug("19", "the published contact is the old one", SETTLEMENT, "contact_id=known.contacts.survivor(match.contact_id),", "contact_id=match.contact_id,"),
+    Bug("19", "a deletion does not end anything", SETTLEMENT, "        return Verdict.CONTACT_DELETED\n", "        pass\n"),
+    Bug("19", "the moment of a deletion still counts", SETTLEMENT, "moment >= deleted_at", "moment > deleted_at"),
+    Bug("19", "deleting an id merged away deletes the survivor's", CONTACTS, "if not self.is_merged(deletion.contact_id):", "if True:"),
+    Bug("19", "a deletion takes nobody with it", CONTACTS, "gone.update(one for one in self._into if self.survivor(one) == deletion.contact_id)", "pass"),
+    Bug("3", "amounts are compared strictly", TABLE, "bisect_right(self.minimums, amount)]", "bisect_left(self.minimums, amount)]"),
+    Bug("3", "a tag's id does not decide alone", TABLE, 'return ("tag", tag.tag_id, None), ("tag name", tag.folded_name, None)', 'return ("tag", tag.tag_id, None), ("tag name", tag.folded_name, None), ("tag without id", tag.folded_name, None)'),
+    Bug("3", "names are compared as they are written", DOMAIN + "texts.py", "return name.strip().casefold()", "return name.strip()"),
+]  # fmt: skip
+
+
+def is_found(bug: Bug, folder: Path) -> bool:
+    """Whether the unit tests fail with this bug in a copy of the project."""
+    path = folder / bug.path
+    text = path.read_text("utf-8")
+    if text.count(bug.right) != 1:
+        raise SystemExit(f"{bug.path} has {text.count(bug.right)} places like {bug.right!r}: the list is out of date")
+    wrong = text.replace(bug.right, bug.wrong)
+    if "bisect_left" in wrong:
+        wrong = wrong.replace("from bisect import bisect_right", "from bisect import bisect_left, bisect_right")
+    path.write_text(wrong, "utf-8")
+    try:
+        tests = (
+            "tests/unit/domain",
+            "tests/unit/streams/test_codec.py",
+            "tests/unit/test_decisions_against_the_oracle.py",
+        )
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=TIMEOUT_SECONDS, check=False)
+        return done.returncode == 1
+    finally:
+        path.write_text(text, "utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", help="bugs whose name holds this")
+    options = parser.parse_args()
+    bugs = [bug for bug in BUGS if options.only is None or options.only in bug.name]
+    table = Table("point", "planted bug", "found", box=None)
+    missed = 0
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="goalstream-planted-") as name, console.status("planting") as status:
+        folder = Path(name)
+        for each in WHAT_IS_COPIED:
+            source, target = ROOT / each, folder / each
+            shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+        for bug in bugs:
+            status.update(bug.name)
+            found = is_found(bug, folder)
+            missed += not found
+            table.add_row(bug.point, bug.name, "yes" if found else "[red]NO[/red]")
+    console.print(table)
+    console.print(f"{len(bugs) - missed} of {len(bugs)} found")
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()
