@@ -7,6 +7,7 @@ from typing import Literal
 
 from goalstream.domain.events import OccurredAtSource
 from goalstream.domain.goals import GoalType
+from goalstream.domain.references import ReferenceChange
 from goalstream.domain.values import value
 
 GoalLogic = Literal["any", "all"]
@@ -85,4 +86,4 @@ class WorkflowStatus:
     record_at: datetime
 
 
-Fact = Match | EnrollmentStart | EnrollmentEnd | WorkflowStatus
+Fact = Match | EnrollmentStart | EnrollmentEnd | WorkflowStatus | ReferenceChange

@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import Any, TypeVar
 
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Fact, Match, WorkflowStatus
+from goalstream.domain.references import ReferenceChange
 from goalstream.storage.codecs import encode_json
 from goalstream.storage.pool import Connection
 
@@ -166,6 +167,8 @@ def _by_kind(
                 ends.append(fact)
             case WorkflowStatus():
                 statuses.append(fact)
+            case ReferenceChange():
+                pass  # touches no enrollment: storage.references keeps it
     return matches, starts, ends, statuses
 
 

@@ -14,6 +14,7 @@ from goalstream.domain import messages
 from goalstream.domain.achievements import Action, Change, changes
 from goalstream.domain.facts import Fact
 from goalstream.domain.messages import EncodedMessage, Message
+from goalstream.domain.references import ReferenceChange
 from goalstream.domain.settlement import holding_end, holding_start, settle
 from goalstream.storage import outbox
 from goalstream.storage.achievements import write_changes
@@ -21,6 +22,7 @@ from goalstream.storage.codecs import encode_json
 from goalstream.storage.enrollments import EnrollmentRow, LockedEnrollment, lock_and_read
 from goalstream.storage.facts import Enrollment, store_facts, touched_enrollments
 from goalstream.storage.pool import Connection, Database
+from goalstream.storage.references import store_references
 
 MAX_ENROLLMENTS_PER_TRANSACTION = 500
 """Bounds how long locks are held; beyond it a transaction gains no speed."""
@@ -56,6 +58,7 @@ class Ledger:
         """Stores facts and commits. Storing again changes nothing, so a store that breaks off is simply repeated."""
         async with self._database.connection() as connection:
             await store_facts(connection, facts)
+            await store_references(connection, (fact for fact in facts if isinstance(fact, ReferenceChange)))
 
     async def settle(self, facts: Sequence[Fact]) -> Settled:
         """Settles every enrollment that stored facts touch; safe to repeat and to run anywhere at once."""

@@ -1,4 +1,5 @@
-"""Records in, facts out: bytes → an event, an enrollment's start or end, a workflow's status, or InvalidRecord(reason).
+"""Records in, facts out: bytes → an event, an enrollment's start or end, a workflow's status, a change of a reference, or
+InvalidRecord(reason).
 
 Every record is checked in full, whatever goals exist. Of several things wrong the first in the order of the contract is
 told: not_json, forbidden_character, bad_cloudevent, type_contradicts_topic, no_account, no_contact, bad_time, wrong_type.
@@ -27,14 +28,15 @@ from goalstream.domain.events import (
 )
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, WorkflowStatus
 from goalstream.domain.goals import GoalType
+from goalstream.domain.references import ReferenceChange, ReferenceKind
 from goalstream.domain.texts import MAX_TEXT_LENGTH, fold_name, is_uuid
 from goalstream.domain.times import from_milliseconds, parse_time
 from goalstream.errors import InvalidRecord
 from goalstream.streams.envelope import Envelope, open_envelope
 from goalstream.streams.ports import Record
-from goalstream.streams.topics import ENROLLMENT_ENDED, ENROLLMENT_STARTED, WORKFLOW_STATUS_CHANGED
+from goalstream.streams.topics import ENROLLMENT_ENDED, ENROLLMENT_STARTED, REFERENCE_CHANGED, WORKFLOW_STATUS_CHANGED
 
-Decoded = Event | EnrollmentStart | EnrollmentEnd | WorkflowStatus
+Decoded = Event | EnrollmentStart | EnrollmentEnd | WorkflowStatus | ReferenceChange
 Fields = Mapping[str, Any]
 
 _canonical = msgspec.json.Encoder(decimal_format="number", order="sorted")
@@ -209,10 +211,36 @@ def _workflow_status(topic: str, envelope: Envelope, fields: Fields, timestamp: 
     )
 
 
-_FACTS: Mapping[str, Callable[[str, Envelope, Fields, int], EnrollmentStart | EnrollmentEnd | WorkflowStatus]] = {
+def _reference_change(topic: str, envelope: Envelope, fields: Fields, timestamp: int) -> ReferenceChange:
+    frame = _frame(topic, envelope, timestamp)
+    try:
+        kind = ReferenceKind(fields.get("kind", ""))
+    except ValueError:
+        raise InvalidRecord("wrong_type", f"kind is none of {', '.join(ReferenceKind)}") from None
+    is_deleted = fields.get("deleted")
+    if is_deleted is not None and not isinstance(is_deleted, bool):
+        raise InvalidRecord("wrong_type", "deleted is neither true nor false")
+    used = ("kind", "id", "name", "parent_id", "deleted")
+    return ReferenceChange(
+        account_id=frame.account_id,
+        kind=kind,
+        reference_id=_required_text(fields.get("id"), "id"),
+        name=_text(fields.get("name"), "name"),
+        parent_id=_text(fields.get("parent_id"), "parent_id"),
+        is_deleted=bool(is_deleted),
+        occurred_at=frame.occurred_at,
+        source=frame.source,
+        event_id=frame.event_id,
+        record_at=frame.record_at,
+        payload=canonical_json({field: fields[field] for field in used if fields.get(field) is not None}),
+    )
+
+
+_FACTS: Mapping[str, Callable[[str, Envelope, Fields, int], Decoded]] = {
     ENROLLMENT_STARTED: _enrollment_start,
     ENROLLMENT_ENDED: _enrollment_end,
     WORKFLOW_STATUS_CHANGED: _workflow_status,
+    REFERENCE_CHANGED: _reference_change,
 }
 
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, Fact, GoalLogic, Match, WorkflowStatus
 from goalstream.domain.goals import Criteria, GoalVersion, TagCriteria
 from goalstream.domain.messages import EncodedMessage
+from goalstream.domain.references import ReferenceChange, ReferenceKind
 from goalstream.storage.goals import GoalBook
 from goalstream.storage.ledger import Ledger, Settled
 from goalstream.storage.pool import Database
@@ -126,6 +127,21 @@ class World:
             "record_at": self.now,
         }
         return WorkflowStatus(**(values | changes))
+
+    def reference(self, kind: str, reference_id: str, **changes: Any) -> ReferenceChange:
+        """The reference exists since an hour ago."""
+        values: dict[str, Any] = {
+            "account_id": self.account_id,
+            "name": None,
+            "parent_id": None,
+            "is_deleted": False,
+            "occurred_at": self.now - timedelta(hours=1),
+            "source": "crm.reference.changed",
+            "event_id": "reference-1",
+            "record_at": self.now,
+            "payload": "{}",
+        }
+        return ReferenceChange(kind=ReferenceKind(kind), reference_id=reference_id, **(values | changes))
 
     async def tell(self, *facts: Fact) -> Settled:
         """Stores facts and settles them, as the worker does."""
