@@ -9,10 +9,19 @@ from typing import Any
 from uuid import uuid4
 
 from goalstream.domain.goals import Criteria, GoalType, GoalVersion, criteria_key
-from goalstream.errors import DuplicateGoal, GoalLimitExceeded, GoalNotFound, StaleVersion
+from goalstream.domain.references import missing_references
+from goalstream.errors import (
+    DuplicateGoal,
+    GoalLimitExceeded,
+    GoalNotFound,
+    Problem,
+    ReferenceNotFound,
+    StaleVersion,
+)
 from goalstream.storage.goal_changes import lock_for_writing
 from goalstream.storage.goal_versions import Goal, insert_goal, insert_next_version, newest_goals
 from goalstream.storage.pool import Connection, Database
+from goalstream.storage.references import known_references
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +54,10 @@ class GoalBook:
         measure_after_exit: timedelta,
         actor: str,
     ) -> Goal:
-        """A new goal in its first version. Raises GoalLimitExceeded or DuplicateGoal."""
+        """A new goal in its first version. Raises ReferenceNotFound, GoalLimitExceeded or DuplicateGoal."""
         async with self._database.transaction(self._account_id) as connection:
             now = await lock_for_writing(connection)
+            await self._refuse_missing_references(connection, criteria)
             others = await newest_goals(connection, self._account_id, workflow_id)
             if len(others) >= self._max_goals_per_workflow:
                 raise GoalLimitExceeded(self._max_goals_per_workflow)
@@ -75,8 +85,8 @@ class GoalBook:
     ) -> Goal:
         """The goal's next version with some of `criteria, is_active, window, measure_after_exit` changed.
 
-        The same version when nothing changes. `expected_version` of None accepts any. Raises GoalNotFound, StaleVersion
-        or DuplicateGoal.
+        The same version when nothing changes. `expected_version` of None accepts any. Criteria that stay as they are
+        may name what was deleted meanwhile. Raises GoalNotFound, StaleVersion, ReferenceNotFound or DuplicateGoal.
         """
         async with self._database.transaction(self._account_id) as connection:
             now = await lock_for_writing(connection)
@@ -84,6 +94,8 @@ class GoalBook:
             wanted = replace(before.version, **changes)
             if wanted == before.version:
                 return before
+            if wanted.criteria != before.version.criteria:
+                await self._refuse_missing_references(connection, wanted.criteria)
             _refuse_duplicate(others, wanted.goal_type, wanted.criteria)
             return await self._write_next(connection, before, wanted, now=now, actor=actor)
 
@@ -127,6 +139,13 @@ class GoalBook:
         if expected_version is not None and expected_version != goal.version.version:
             raise StaleVersion(goal.version.version)
         return goal, [other for other in goals if other is not goal]
+
+    async def _refuse_missing_references(self, connection: Connection, criteria: Criteria) -> None:
+        missing = missing_references(criteria, await known_references(connection, self._account_id, [criteria]))
+        if missing:
+            raise ReferenceNotFound(
+                *(Problem(f"/criteria/{kind.criteria_key}", f"Referenced {kind} does not exist") for kind in missing)
+            )
 
     async def _write_next(
         self, connection: Connection, before: Goal, wanted: GoalVersion, *, now: datetime, actor: str
