@@ -5,5 +5,6 @@ goals          a workflow's goals: create, change, delete, show        goal_chan
 goal_versions  a goal's newest version, read and written               references    what the CRM has, so that goals may name it
 facts          storing facts, finding what they touch                  ledger        store, then settle
 achievements   settle: lock, read, write the difference                outbox        messages still to be published
-stats          how well goals convert                                  codecs        rows and JSON to domain values
+activation     whether a workflow's goals name what exists            stats         how well goals convert
+codecs         rows and JSON to domain values
 """

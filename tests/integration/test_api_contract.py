@@ -28,7 +28,7 @@ from goalstream.storage.pool import Connection, Database
 from tests.conftest import JWT_SECRET
 
 ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
-OPERATIONS = ("createGoal", "listGoals", "getGoal", "changeGoal", "deleteGoal", "getStatistics")
+OPERATIONS = ("createGoal", "listGoals", "getGoal", "changeGoal", "deleteGoal", "getStatistics", "checkActivation")
 WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
 EXAMPLES = 30
 """For each operation; enough to have found what is listed in the tests beside this file."""
@@ -127,7 +127,7 @@ def test_whatever_breaks_the_document_is_refused_as_the_document_says(api_schema
 
 @pytest.mark.parametrize(
     ("operation_id", "success"),
-    [("createGoal", 201), ("listGoals", 200), ("getStatistics", 200), ("getGoal", 404)],
+    [("createGoal", 201), ("listGoals", 200), ("getStatistics", 200), ("checkActivation", 200), ("getGoal", 404)],
 )
 def test_whatever_keeps_to_the_document_is_answered_as_the_document_says(
     api_schema: Any, operation_id: str, success: int

@@ -1,4 +1,4 @@
-"""Goals that name what the CRM does not have, over HTTP: refused when they are made or changed."""
+"""Goals that name what the CRM does not have, over HTTP: refused when they are made or changed, told before activation."""
 
 from __future__ import annotations
 
@@ -52,6 +52,12 @@ class Caller:
     async def change(self, goal_id: str, **changes: Any) -> httpx.Response:
         path = f"{self._workflow}/goals/{goal_id}"
         return await self._client.patch(path, json=changes, headers={"if-match": "*"})
+
+    async def delete(self, goal_id: str) -> None:
+        assert (await self._client.delete(f"{self._workflow}/goals/{goal_id}")).status_code == 204
+
+    async def check(self) -> httpx.Response:
+        return await self._client.post(f"{self._workflow}/activation-check")
 
     async def goals(self) -> int:
         return int((await self._client.get(f"{self._workflow}/goals")).json()["total"])
@@ -208,3 +214,71 @@ async def test_a_change_that_leaves_the_criteria_alone_may_name_what_was_deleted
     assert (await api.change(goal_id, window="P7D")).json()["version"] == 2
     assert (await api.change(goal_id, criteria={"form_id": "form-1"}, is_active=False)).json()["version"] == 3
     assert (await api.change(goal_id, criteria={"form_id": "form-1"})).json()["version"] == 3
+
+
+async def test_a_workflow_whose_goals_name_what_exists_may_be_activated(world: World, api: Caller) -> None:
+    await world.tell(world.reference("tag", "tag-1"), world.reference("form", "form-1"))
+    await api.created(GOAL_TYPES["tag"])
+    await api.created(GOAL_TYPES["form"])
+    await api.created(GOAL_TYPES["product"])
+    response = await api.check()
+    assert (response.status_code, response.json()) == (200, {"valid": True, "goals": 3})
+
+
+async def test_a_workflow_that_nobody_knows_has_no_goals_and_nothing_wrong(api: Caller) -> None:
+    response = await api.check()
+    assert (response.status_code, response.json()) == (200, {"valid": True, "goals": 0})
+
+
+async def test_before_activation_everything_that_is_wrong_is_told_with_its_goal(world: World, api: Caller) -> None:
+    tag, stage = await api.created(GOAL_TYPES["tag"]), await api.created(STAGE)
+    fine = await api.created(GOAL_TYPES["form"])
+    await world.tell(
+        world.reference("tag", "tag-1", is_deleted=True),
+        world.reference("pipeline", "another"),
+        world.reference("stage", "won", parent_id="another"),
+        world.reference("form", "form-1"),
+    )
+    found = refused(await api.check(), "invalid_configuration")
+    assert found == [
+        (f"/goals/{tag}/criteria/tag_id", "Invalid goal configuration: tag does not exist"),
+        (f"/goals/{stage}/criteria/pipeline_id", "Invalid goal configuration: pipeline does not exist"),
+        (f"/goals/{stage}/criteria/stage_id", "Invalid goal configuration: stage does not exist"),
+    ]
+    assert not any(fine in pointer for pointer, _ in found)
+
+
+async def test_goals_that_are_inactive_or_deleted_neither_count_nor_hinder_activation(
+    world: World, api: Caller
+) -> None:
+    inactive, deleted = await api.created(GOAL_TYPES["tag"]), await api.created(GOAL_TYPES["form"])
+    await api.created(GOAL_TYPES["product"])
+    await world.tell(world.reference("tag", "x"), world.reference("form", "x"))
+    assert len(refused(await api.check(), "invalid_configuration")) == 2
+    await api.change(inactive, is_active=False)
+    await api.delete(deleted)
+    assert (await api.check()).json() == {"valid": True, "goals": 1}
+
+
+async def test_the_newest_version_of_a_goal_is_checked_though_it_is_not_in_force_yet(world: World, api: Caller) -> None:
+    goal_id = await api.created(GOAL_TYPES["form"])
+    await world.tell(world.reference("form", "form-2"))
+    refused(await api.check(), "invalid_configuration")
+    assert (await api.change(goal_id, criteria={"form_id": "form-2"})).status_code == 200
+    assert (await api.check()).json() == {"valid": True, "goals": 1}
+
+
+async def test_a_check_sees_one_account_alone(world: World, api: Caller, api_database: Database) -> None:
+    await api.created(GOAL_TYPES["form"])
+    other = World(world.database, workflow_id=world.workflow_id)
+    await other.tell(other.reference("form", "another"))
+    async with calling(api_database, other, "goals:read") as stranger:
+        assert (await stranger.check()).json() == {"valid": True, "goals": 0}
+    assert (await api.check()).json() == {"valid": True, "goals": 1}
+
+
+async def test_a_check_needs_no_more_than_reading(world: World, api_database: Database) -> None:
+    async with calling(api_database, world, "goals:read") as reader:
+        assert (await reader.check()).status_code == 200
+    async with calling(api_database, world, "goals:write") as writer:
+        assert (await writer.check()).status_code == 403
