@@ -9,6 +9,7 @@ GoalstreamError
 │   └── InvalidRecord        a Kafka record breaks the contract: dead letter
 ├── InvalidGoal              a goal's configuration cannot be accepted; carries every problem found
 │   ├── CriteriaEmpty        no criteria key has an effect
+│   ├── ReferenceNotFound    the criteria name by id what the CRM does not have
 │   ├── GoalLimitExceeded    the workflow has as many goals as it may have
 │   └── DuplicateGoal        the same type and criteria already exist in this workflow
 ├── GoalNotFound             no such goal in this account and workflow
@@ -77,6 +78,10 @@ class CriteriaEmpty(InvalidGoal):
 
     def __init__(self) -> None:
         super().__init__(Problem("/criteria", "Goal criteria cannot be empty"))
+
+
+class ReferenceNotFound(InvalidGoal):
+    """Goal criteria name a tag, form, calendar, service, product, pipeline or stage that does not exist."""
 
 
 class GoalLimitExceeded(InvalidGoal):

@@ -16,7 +16,7 @@ from goalstream.errors import BrokerUnavailable, OperatorError, Unavailable
 from goalstream.observability import metrics
 from goalstream.observability.health import Health
 from goalstream.observability.probes import serve_probes
-from goalstream.storage import goals
+from goalstream.storage import goal_changes
 from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.ledger import Ledger
 from goalstream.storage.migrate import require_current
@@ -44,8 +44,8 @@ class GoalSource:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def changes_since(self, change_id: int) -> goals.GoalChanges:
-        return await goals.changes_since(self._database, change_id)
+    async def changes_since(self, change_id: int) -> goal_changes.GoalChanges:
+        return await goal_changes.changes_since(self._database, change_id)
 
 
 class Worker:

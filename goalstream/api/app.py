@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from goalstream import __version__
-from goalstream.api import goals, pages, stats
+from goalstream.api import activation, goals, pages, stats
 from goalstream.api.contract import complete_openapi
 from goalstream.api.problems import add_problem_handlers
 from goalstream.config import Settings
@@ -38,6 +38,7 @@ def create_app(settings: Settings, database: Database, *, reasons: Callable[[], 
     app.state.max_body_bytes = settings.max_body_bytes
     app.include_router(stats.router)  # before the goals, whose {goal_id} would take its path
     app.include_router(goals.router)
+    app.include_router(activation.router)
     app.include_router(pages.router)
     app.router.routes.extend(probe_routes(reasons))
     add_problem_handlers(app)

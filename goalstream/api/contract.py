@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,7 +18,9 @@ Responses = dict[int | str, dict[str, Any]]
 class ProblemItem(BaseModel):
     """One thing that is wrong."""
 
-    pointer: str = Field(description="JSON pointer (RFC 6901) into the body, or /query/… and /header/…")
+    pointer: str = Field(
+        description="JSON pointer (RFC 6901) into the body, or /query/…, /header/… and /goals/<goal id>/…"
+    )
     message: str
 
 
@@ -63,6 +65,15 @@ class GoalList(BaseModel):
     offset: int
     limit: int
     next_cursor: str | None
+
+
+class ActivationDocument(BaseModel):
+    """A workflow whose goals name only what exists."""
+
+    model_config = ConfigDict(title="ActivationCheck")
+
+    valid: Literal[True]
+    goals: int = Field(ge=0, description="how many goals are active")
 
 
 class Conversion(BaseModel):

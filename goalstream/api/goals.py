@@ -19,7 +19,8 @@ from goalstream.api.schemas import body
 from goalstream.api.tokens import Principal
 from goalstream.domain.texts import is_uuid
 from goalstream.domain.times import parse_time
-from goalstream.storage.goals import Goal, GoalBook
+from goalstream.storage.goal_versions import Goal
+from goalstream.storage.goals import GoalBook
 
 router = APIRouter(prefix="/api/v1/workflows/{workflow_id}", tags=["goals"])
 

@@ -21,6 +21,7 @@ from goalstream.errors import (
     GoalNotFound,
     InvalidGoal,
     Problem,
+    ReferenceNotFound,
     StaleVersion,
 )
 
@@ -85,6 +86,8 @@ def translate(error: Exception) -> ApiError:
             return error
         case CriteriaEmpty():
             return ApiError(400, str(error), error="criteria_empty", problems=error.problems)
+        case ReferenceNotFound():
+            return ApiError(400, str(error), error="reference_not_found", problems=error.problems)
         case GoalLimitExceeded():
             return ApiError(400, str(error), error="goal_limit_exceeded", problems=error.problems)
         case DuplicateGoal():

@@ -8,6 +8,7 @@ from typing import Literal
 
 from goalstream.domain.events import OccurredAtSource
 from goalstream.domain.goals import GoalType, GoalVersion
+from goalstream.domain.references import ReferenceChange
 from goalstream.domain.values import value
 
 GoalLogic = Literal["any", "all"]
@@ -121,7 +122,7 @@ class ContactDeletion:
     record_at: datetime
 
 
-Fact = Match | EnrollmentStart | EnrollmentEnd | WorkflowStatus | ContactMerge | ContactDeletion
+Fact = Match | EnrollmentStart | EnrollmentEnd | WorkflowStatus | ContactMerge | ContactDeletion | ReferenceChange
 
 
 @value

@@ -1,7 +1,10 @@
 """PostgreSQL: the only room that knows asyncpg and SQL.
 
-pool          connections, error translation, whose rows are seen      migrate       bringing a database up to date
-goals         goal configuration and its changes                        facts         storing facts, finding what they touch
-achievements  settle: lock, read, write the difference                  outbox        messages still to be published
-stats         how well goals convert                                    codecs        rows and JSON to domain values
+pool           connections, error translation, whose rows are seen     migrate       bringing a database up to date
+goals          a workflow's goals: create, change, delete, show        goal_changes  the lock that proves every change
+goal_versions  a goal's newest version, read and written               references    what the CRM has, so that goals may name it
+facts          storing facts, finding what they touch                  ledger        store, then settle
+achievements   settle: lock, read, write the difference                outbox        messages still to be published
+activation     whether a workflow's goals name what exists            stats         how well goals convert
+codecs         rows and JSON to domain values
 """

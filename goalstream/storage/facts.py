@@ -20,8 +20,10 @@ from goalstream.domain.facts import (
     Match,
     WorkflowStatus,
 )
+from goalstream.domain.references import ReferenceChange
 from goalstream.storage.codecs import encode_json
 from goalstream.storage.pool import Connection
+from goalstream.storage.references import store_references
 
 _AnyFact = EnrollmentStart | EnrollmentEnd | WorkflowStatus | ContactMerge | ContactDeletion
 _Fact = TypeVar("_Fact", EnrollmentStart, EnrollmentEnd, WorkflowStatus, ContactMerge, ContactDeletion)
@@ -128,6 +130,8 @@ async def store_facts(connection: Connection, facts: Iterable[Fact]) -> None:
         await connection.execute(_STORE_MERGES, _documents(told.merges))
     if told.deletions:
         await connection.execute(_STORE_DELETIONS, _documents(told.deletions))
+    if told.references:
+        await store_references(connection, told.references)
 
 
 class FactsByKind:
@@ -140,6 +144,7 @@ class FactsByKind:
         self.statuses: list[WorkflowStatus] = []
         self.merges: list[ContactMerge] = []
         self.deletions: list[ContactDeletion] = []
+        self.references: list[ReferenceChange] = []
         for fact in facts:
             match fact:
                 case Match():
@@ -154,6 +159,8 @@ class FactsByKind:
                     self.merges.append(fact)
                 case ContactDeletion():
                     self.deletions.append(fact)
+                case ReferenceChange():
+                    self.references.append(fact)
                 case _:
                     assert_never(fact)
 

@@ -1,8 +1,4 @@
-"""Goal configuration: written under a lock that makes every change provable, read by the API and by the workers.
-
-A change takes effect a moment after it is accepted. Writers take the lock before they read the clock, and commit at once;
-a worker's refresh takes it shared and reads the clock afterwards: so it has seen every change accepted before that time.
-"""
+"""A workflow's goals: created, changed, deleted and shown, under the rules that hold between them."""
 
 from __future__ import annotations
 
@@ -12,72 +8,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from goalstream.domain import messages
-from goalstream.domain.goals import Criteria, GoalType, GoalVersion, criteria_document, criteria_key
-from goalstream.domain.messages import goal_document
-from goalstream.errors import DuplicateGoal, GoalLimitExceeded, GoalNotFound, StaleVersion
-from goalstream.storage import codecs, outbox
-from goalstream.storage.pool import Connection, Database, Row
-
-LOCK = 0x676F616C73
-"""Advisory lock ("goals") between those who change goals and the workers that read the changes."""
-
-WRITE_TIMEOUT = "2s"
-"""A writer holds the lock for milliseconds; whoever waits longer for it is told to try again."""
-
-_LOCK_FOR_WRITING = f"""
-select set_config('lock_timeout', '{WRITE_TIMEOUT}', true), set_config('statement_timeout', '{WRITE_TIMEOUT}', true),
-       pg_advisory_xact_lock({LOCK})
-"""
-
-_NEWEST = """
-select goal_versions.*, goals.created_by
-  from goals
-  join goal_versions on goal_versions.account_id = goals.account_id and goal_versions.goal_id = goals.goal_id
-   and goal_versions.version = goals.version
- where goals.account_id = $1 and goals.workflow_id = $2 and goals.deleted_at is null
-"""
-
-_INSERT_GOAL = """
-insert into goals (account_id, goal_id, workflow_id, goal_type, criteria_key, version, created_at, created_by)
-values ($1, $2, $3, $4, $5, 1, $6, $7)
-"""
-
-_UPDATE_GOAL = """
-update goals set version = $3, criteria_key = $4, deleted_at = $5 where account_id = $1 and goal_id = $2
-"""
-
-_INSERT_VERSION = """
-insert into goal_versions (account_id, goal_id, version, workflow_id, goal_type, criteria, is_active, is_deleted,
-                           window_seconds, measure_after_exit_seconds, effective_from, goal_created_at, written_at,
-                           written_by)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-"""
-
-_INSERT_AUDIT = """
-insert into audit (account_id, at, actor, action, workflow_id, goal_id, version, before, after, effective_from)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """The newest version of a goal, which may not be in force yet, with who made it and when."""
-
-    version: GoalVersion
-    created_by: str
-    updated_at: datetime
-    updated_by: str
-
-    def document(self) -> dict[str, Any]:
-        """The goal as the API and the topic show it."""
-        return goal_document(self.version) | {
-            "effective_from": self.version.effective_from,
-            "created_at": self.version.created_at,
-            "updated_at": self.updated_at,
-            "created_by": self.created_by,
-            "updated_by": self.updated_by,
-        }
+from goalstream.domain.goals import Criteria, GoalType, GoalVersion, criteria_key
+from goalstream.domain.references import missing_references
+from goalstream.errors import (
+    DuplicateGoal,
+    GoalLimitExceeded,
+    GoalNotFound,
+    Problem,
+    ReferenceNotFound,
+    StaleVersion,
+)
+from goalstream.storage.goal_changes import lock_for_writing
+from goalstream.storage.goal_versions import Goal, insert_goal, insert_next_version, newest_goals
+from goalstream.storage.pool import Connection, Database
+from goalstream.storage.references import known_references
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +31,6 @@ class GoalPage:
     goals: Sequence[Goal]
     total: int
     has_more: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoalChanges:
-    """Goal versions accepted since a change, complete up to the database's `clock`."""
-
-    clock: datetime
-    last_change_id: int
-    versions: Sequence[GoalVersion]
 
 
 class GoalBook:
@@ -119,10 +54,11 @@ class GoalBook:
         measure_after_exit: timedelta,
         actor: str,
     ) -> Goal:
-        """A new goal in its first version. Raises GoalLimitExceeded or DuplicateGoal."""
+        """A new goal in its first version. Raises ReferenceNotFound, GoalLimitExceeded or DuplicateGoal."""
         async with self._database.transaction(self._account_id) as connection:
-            now = await _lock(connection)
-            others = await self._newest(connection, workflow_id)
+            now = await lock_for_writing(connection)
+            await self._refuse_missing_references(connection, criteria)
+            others = await newest_goals(connection, self._account_id, workflow_id)
             if len(others) >= self._max_goals_per_workflow:
                 raise GoalLimitExceeded(self._max_goals_per_workflow)
             _refuse_duplicate(others, goal_type, criteria)
@@ -140,18 +76,8 @@ class GoalBook:
                 effective_from=now + self._activation_delay,
                 created_at=now,
             )
-            await connection.execute(
-                _INSERT_GOAL,
-                version.account_id,
-                version.goal_id,
-                workflow_id,
-                goal_type.value,
-                criteria_key(criteria),
-                now,
-                actor,
-            )
             goal = Goal(version=version, created_by=actor, updated_at=now, updated_by=actor)
-            await _record(connection, goal, before=None, action="created")
+            await insert_goal(connection, goal)
             return goal
 
     async def change(
@@ -159,25 +85,27 @@ class GoalBook:
     ) -> Goal:
         """The goal's next version with some of `criteria, is_active, window, measure_after_exit` changed.
 
-        The same version when nothing changes. `expected_version` of None accepts any. Raises GoalNotFound, StaleVersion
-        or DuplicateGoal.
+        The same version when nothing changes. `expected_version` of None accepts any. Criteria that stay as they are
+        may name what was deleted meanwhile. Raises GoalNotFound, StaleVersion, ReferenceNotFound or DuplicateGoal.
         """
         async with self._database.transaction(self._account_id) as connection:
-            now = await _lock(connection)
+            now = await lock_for_writing(connection)
             before, others = await self._find(connection, workflow_id, goal_id, expected_version)
             wanted = replace(before.version, **changes)
             if wanted == before.version:
                 return before
+            if wanted.criteria != before.version.criteria:
+                await self._refuse_missing_references(connection, wanted.criteria)
             _refuse_duplicate(others, wanted.goal_type, wanted.criteria)
-            return await self._next(connection, before, wanted, now=now, action="changed", actor=actor)
+            return await self._write_next(connection, before, wanted, now=now, actor=actor)
 
     async def delete(self, workflow_id: str, goal_id: str, *, expected_version: int | None, actor: str) -> Goal:
         """The goal's last version, deleted: achievements and history stay. Raises GoalNotFound or StaleVersion."""
         async with self._database.transaction(self._account_id) as connection:
-            now = await _lock(connection)
+            now = await lock_for_writing(connection)
             before, _ = await self._find(connection, workflow_id, goal_id, expected_version)
             wanted = replace(before.version, is_deleted=True, is_active=False)
-            return await self._next(connection, before, wanted, now=now, action="deleted", actor=actor)
+            return await self._write_next(connection, before, wanted, now=now, actor=actor)
 
     async def get(self, workflow_id: str, goal_id: str) -> Goal:
         """The goal in its newest version. Raises GoalNotFound."""
@@ -195,26 +123,16 @@ class GoalBook:
                 self._account_id,
                 workflow_id,
             )
-            rows = await connection.fetch(
-                _NEWEST
-                + """and ($3::timestamptz is null or (goals.created_at, goals.goal_id) > ($3, $4::uuid))
-                     order by goals.created_at, goals.goal_id offset $5 limit $6""",
-                self._account_id,
-                workflow_id,
-                *(after or (None, None)),
-                offset,
-                limit + 1,
+            found = await newest_goals(
+                connection, self._account_id, workflow_id, after=after, offset=offset, limit=limit + 1
             )
-            return GoalPage(goals=[_goal(row) for row in rows[:limit]], total=total, has_more=len(rows) > limit)
-
-    async def _newest(self, connection: Connection, workflow_id: str) -> list[Goal]:
-        return [_goal(row) for row in await connection.fetch(_NEWEST, self._account_id, workflow_id)]
+            return GoalPage(goals=found[:limit], total=total, has_more=len(found) > limit)
 
     async def _find(
         self, connection: Connection, workflow_id: str, goal_id: str, expected_version: int | None
     ) -> tuple[Goal, list[Goal]]:
         """The goal, and the other goals of its workflow."""
-        goals = await self._newest(connection, workflow_id)
+        goals = await newest_goals(connection, self._account_id, workflow_id)
         goal = next((goal for goal in goals if goal.version.goal_id == goal_id), None)
         if goal is None:
             raise GoalNotFound(f"There is no goal {goal_id} in workflow {workflow_id}")
@@ -222,8 +140,15 @@ class GoalBook:
             raise StaleVersion(goal.version.version)
         return goal, [other for other in goals if other is not goal]
 
-    async def _next(
-        self, connection: Connection, before: Goal, wanted: GoalVersion, *, now: datetime, action: str, actor: str
+    async def _refuse_missing_references(self, connection: Connection, criteria: Criteria) -> None:
+        missing = missing_references(criteria, await known_references(connection, self._account_id, [criteria]))
+        if missing:
+            raise ReferenceNotFound(
+                *(Problem(f"/criteria/{kind.criteria_key}", f"Referenced {kind} does not exist") for kind in missing)
+            )
+
+    async def _write_next(
+        self, connection: Connection, before: Goal, wanted: GoalVersion, *, now: datetime, actor: str
     ) -> Goal:
         version = replace(
             wanted,
@@ -231,74 +156,8 @@ class GoalBook:
             effective_from=max(now + self._activation_delay, before.version.effective_from + timedelta(microseconds=1)),
         )
         goal = Goal(version=version, created_by=before.created_by, updated_at=now, updated_by=actor)
-        await connection.execute(
-            _UPDATE_GOAL,
-            version.account_id,
-            version.goal_id,
-            version.version,
-            criteria_key(version.criteria),
-            now if version.is_deleted else None,
-        )
-        await _record(connection, goal, before=before, action=action)
+        await insert_next_version(connection, goal, before=before)
         return goal
-
-
-async def changes_since(database: Database, change_id: int) -> GoalChanges:
-    """Every goal version accepted after `change_id`, of all accounts, complete up to the returned clock."""
-    async with database.transaction() as connection:
-        await connection.execute("select pg_advisory_xact_lock_shared($1)", LOCK)
-        clock = await connection.fetchval("select clock_timestamp()")
-        rows = await connection.fetch("select * from goal_versions where change_id > $1 order by change_id", change_id)
-        return GoalChanges(
-            clock=clock,
-            last_change_id=rows[-1]["change_id"] if rows else change_id,
-            versions=[codecs.goal_version(row) for row in rows],
-        )
-
-
-async def _lock(connection: Connection) -> datetime:
-    """Takes the lock, and then reads the clock: never the transaction's start, which lies before the lock."""
-    await connection.execute(_LOCK_FOR_WRITING)
-    now = await connection.fetchval("select clock_timestamp()")
-    assert isinstance(now, datetime)  # noqa: S101 - narrows the driver's Any
-    return now
-
-
-async def _record(connection: Connection, goal: Goal, *, before: Goal | None, action: str) -> None:
-    """Writes a version, its audit entry, and the message that announces it."""
-    version = goal.version
-    await connection.execute(
-        _INSERT_VERSION,
-        version.account_id,
-        version.goal_id,
-        version.version,
-        version.workflow_id,
-        version.goal_type.value,
-        codecs.encode_json(criteria_document(version.criteria)),
-        version.is_active,
-        version.is_deleted,
-        None if version.window is None else int(version.window.total_seconds()),
-        int(version.measure_after_exit.total_seconds()),
-        version.effective_from,
-        version.created_at,
-        goal.updated_at,
-        goal.updated_by,
-    )
-    await connection.execute(
-        _INSERT_AUDIT,
-        version.account_id,
-        goal.updated_at,
-        goal.updated_by,
-        f"goal_{action}",
-        version.workflow_id,
-        version.goal_id,
-        version.version,
-        None if before is None else codecs.encode_json(before.document()),
-        codecs.encode_json(goal.document()),
-        version.effective_from,
-    )
-    announcement = messages.configured(goal.document(), version, goal.updated_at)
-    await outbox.insert(connection, [announcement], publish_after_seconds=0)
 
 
 def _refuse_duplicate(others: Sequence[Goal], goal_type: GoalType, criteria: Criteria) -> None:
@@ -306,12 +165,3 @@ def _refuse_duplicate(others: Sequence[Goal], goal_type: GoalType, criteria: Cri
     for other in others:
         if other.version.goal_type is goal_type and criteria_key(other.version.criteria) == key:
             raise DuplicateGoal(other.version.goal_id)
-
-
-def _goal(row: Row) -> Goal:
-    return Goal(
-        version=codecs.goal_version(row),
-        created_by=row["created_by"],
-        updated_at=row["written_at"],
-        updated_by=row["written_by"],
-    )

@@ -15,9 +15,10 @@ from goalstream.domain.facts import Fact, Match
 from goalstream.domain.goals import GoalVersion
 from goalstream.errors import InvalidRecord, RefusedByDatabase
 from goalstream.observability import metrics
-from goalstream.streams.codec import Decoded, canonical_json, decode
+from goalstream.streams.codec import Decoded, decode
 from goalstream.streams.dead_letters import DeadLetter, DeadLetters
 from goalstream.streams.failure import RetryInPlace
+from goalstream.streams.frame import canonical_json
 from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.ports import Batch, Ledger, Partition, Record, Settled
 from goalstream.streams.publisher import Publisher

@@ -22,6 +22,7 @@ ENROLLMENT_ENDED = "workflow.enrollment.ended"
 WORKFLOW_STATUS_CHANGED = "workflow.status.changed"
 CONTACT_MERGED = "contact.merged"
 CONTACT_DELETED = "contact.deleted"
+REFERENCE_CHANGED = "crm.reference.changed"
 DEAD_LETTER = "goalstream.dead-letter"
 
 EVENT_TOPICS = tuple(goal_type.event_type for goal_type in GoalType)
@@ -32,6 +33,7 @@ READ_TOPICS = (
     WORKFLOW_STATUS_CHANGED,
     CONTACT_MERGED,
     CONTACT_DELETED,
+    REFERENCE_CHANGED,
 )
 WRITTEN_TOPICS = (GOAL_CONFIGURED_TOPIC, GOAL_ACHIEVED_TOPIC, GOAL_REVOKED_TOPIC, GOAL_EXIT_TOPIC, DEAD_LETTER)
 ALL_TOPICS = (*READ_TOPICS, *WRITTEN_TOPICS)

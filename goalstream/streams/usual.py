@@ -26,8 +26,8 @@ from goalstream.domain.events import (
 from goalstream.domain.goals import GoalType
 from goalstream.domain.texts import MAX_TEXT_LENGTH, fold_name, is_uuid
 from goalstream.domain.times import from_milliseconds, parse_time
-from goalstream.streams.codec import known_account
 from goalstream.streams.envelope import MAX_DEPTH
+from goalstream.streams.frame import known_account
 from goalstream.streams.ports import Record
 
 MIN_BYTES_TO_NEST_TOO_DEEP = 350

@@ -14,6 +14,7 @@ import pytest
 
 from goalstream.config import Settings
 from goalstream.domain.goals import AppointmentCriteria, FormCriteria, PurchaseCriteria, StageCriteria, TagCriteria
+from goalstream.errors import ReferenceNotFound
 from goalstream.storage.pool import Database
 from tests.acceptance.crm import Crm, envelope, eventually, running_worker, start_worker
 from tests.integration.builders import World, new_id
@@ -80,6 +81,20 @@ async def test_a_goal_that_is_created_is_announced_within_seconds(settings: Sett
     assert json.loads(record.value)["criteria"] == {"tag_name": "tag-0"}
 
 
+async def test_what_the_crm_does_not_have_is_refused_as_soon_as_it_has_told_what_it_has(
+    settings: Settings, database: Database
+) -> None:
+    world, topic = World(database), "crm.reference.changed"
+    await world.add_goal(FormCriteria(form_id="form-1"))
+    async with Crm(settings) as crm, running_worker(settings):
+        for data in ({"kind": "form", "id": "form-2"}, {"kind": "form", "id": "form-3", "deleted": True}):
+            await crm.send(topic, envelope(topic, world.account_id, data))
+        await eventually(crm.committed_everything)
+    await world.add_goal(FormCriteria(form_id="form-2"))
+    with pytest.raises(ReferenceNotFound, match="Referenced form does not exist"):
+        await world.add_goal(FormCriteria(form_id="form-3"))
+
+
 def _bad_records(account: str, contact: str) -> list[tuple[str, str, object, list[tuple[str, bytes]]]]:
     tag, payment = "contact.tag.added", "payment.completed"
     good = {"contact_id": contact}
@@ -95,6 +110,7 @@ def _bad_records(account: str, contact: str) -> list[tuple[str, str, object, lis
         ("bad_time", tag, envelope(tag, account, good, timestamp="noon"), []),
         ("wrong_type", payment, envelope(payment, account, {**good, "amount": "much"}), []),
         ("wrong_type", "workflow.status.changed", envelope("workflow.status.changed", account, {}), []),
+        ("wrong_type", "crm.reference.changed", envelope("crm.reference.changed", account, {"kind": "page"}), []),
     ]
 
 

@@ -19,6 +19,7 @@ from goalstream.domain.facts import (
 )
 from goalstream.domain.goals import Criteria, GoalVersion, TagCriteria
 from goalstream.domain.messages import EncodedMessage
+from goalstream.domain.references import ReferenceChange, ReferenceKind
 from goalstream.storage.goals import GoalBook
 from goalstream.storage.ledger import Ledger, Settled
 from goalstream.storage.pool import Database
@@ -169,6 +170,21 @@ class World:
                    delete from workflow_statuses; delete from contact_merges; delete from contact_deletions;
                    delete from achievements; delete from outbox; delete from audit"""
             )
+
+    def reference(self, kind: str, reference_id: str, **changes: Any) -> ReferenceChange:
+        """The reference exists since an hour ago."""
+        values: dict[str, Any] = {
+            "account_id": self.account_id,
+            "name": None,
+            "parent_id": None,
+            "is_deleted": False,
+            "occurred_at": self.now - timedelta(hours=1),
+            "source": "crm.reference.changed",
+            "event_id": "reference-1",
+            "record_at": self.now,
+            "payload": "{}",
+        }
+        return ReferenceChange(kind=ReferenceKind(kind), reference_id=reference_id, **(values | changes))
 
     async def tell(self, *facts: Fact) -> Settled:
         """Stores facts and settles them, as the worker does."""

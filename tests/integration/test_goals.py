@@ -14,7 +14,9 @@ import pytest
 from goalstream.domain.goals import FormCriteria, GoalType, PurchaseCriteria, TagCriteria, parse_criteria
 from goalstream.domain.ids import goal_message_id
 from goalstream.errors import DatabaseUnavailable, DuplicateGoal, GoalLimitExceeded, GoalNotFound, StaleVersion
-from goalstream.storage.goals import LOCK, Goal, GoalBook, changes_since
+from goalstream.storage.goal_changes import LOCK, changes_since
+from goalstream.storage.goal_versions import Goal
+from goalstream.storage.goals import GoalBook
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Connection, Database
 

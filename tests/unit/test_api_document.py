@@ -24,6 +24,7 @@ STATUSES = {
     "changeGoal": EVERY | {"200", "400", "409", "412", "413", "415", "428"},
     "deleteGoal": EVERY | {"204", "412"},
     "getStatistics": EVERY | {"200"},
+    "checkActivation": EVERY | {"200", "400"},
 }
 HEADERS = {
     ("createGoal", "201"): {"Location", "ETag", "Effective-From"},

@@ -23,6 +23,7 @@ ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
 WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
 GOALS = f"/api/v1/workflows/{WORKFLOW}/goals"
 GOAL = f"{GOALS}/cccccccc-0000-4000-8000-000000000001"
+ACTIVATION_CHECK = f"/api/v1/workflows/{WORKFLOW}/activation-check"
 JSON = {"content-type": "application/json"}
 TAG = {"goal_type": "tag_added", "criteria": {"tag_name": "Purchased"}}
 
@@ -93,6 +94,7 @@ async def test_a_database_that_is_away_is_told_without_its_address(client: httpx
         await client.get(GOAL),
         await client.get(f"{GOALS}/stats"),
         await client.post(GOALS, json=TAG),
+        await client.post(ACTIVATION_CHECK),
         await client.patch(GOAL, json={}, headers={"if-match": '"1"'}),
         await client.delete(GOAL),
     ):
@@ -132,12 +134,14 @@ async def test_reading_and_writing_need_their_scopes(client: httpx.AsyncClient) 
         await client.get(GOALS, headers=writer),
         await client.get(GOAL, headers=writer),
         await client.get(f"{GOALS}/stats", headers=writer),
+        await client.post(ACTIVATION_CHECK, headers=writer),
         await client.post(GOALS, json=TAG, headers=reader),
         await client.patch(GOAL, json={}, headers=reader),
         await client.delete(GOAL, headers=reader),
     ):
         problem(refused, 403, "forbidden")
     assert (await client.get(GOALS, headers=reader)).status_code == 503
+    assert (await client.post(ACTIVATION_CHECK, headers=reader)).status_code == 503
     assert (await client.post(GOALS, json=TAG, headers=writer)).status_code == 503
 
 
@@ -153,6 +157,7 @@ async def test_what_is_no_uuid_names_nothing(client: httpx.AsyncClient, name: st
     problem(await client.get(f"/api/v1/workflows/{name}/goals"), 404, "not_found")
     problem(await client.get(f"/api/v1/workflows/{name}/goals/stats"), 404, "not_found")
     problem(await client.post(f"/api/v1/workflows/{name}/goals", json=TAG), 404, "not_found")
+    problem(await client.post(f"/api/v1/workflows/{name}/activation-check"), 404, "not_found")
 
 
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/api/v1", "/api/v1/workflows", f"{GOALS}/", f"{GOAL}/x", "/docs/x"])
@@ -168,6 +173,7 @@ async def test_an_unknown_path_is_a_problem_too(client: httpx.AsyncClient, path:
         (GOAL, "PUT", "DELETE, GET, PATCH"),
         (GOAL, "POST", "DELETE, GET, PATCH"),
         (GOAL, "TRACE", "DELETE, GET, PATCH"),
+        (ACTIVATION_CHECK, "GET", "POST"),
         ("/openapi.json", "POST", "GET"),
         ("/livez", "POST", "GET"),
     ],

@@ -20,7 +20,8 @@ from goalstream.domain.facts import EnrollmentFacts, Match
 from goalstream.domain.goal_table import GoalTable
 from goalstream.domain.settlement import Settlement, settle
 from goalstream.errors import InvalidRecord
-from goalstream.streams.codec import canonical_json, decode
+from goalstream.streams.codec import decode
+from goalstream.streams.frame import canonical_json
 from goalstream.streams.topics import EVENT_TOPICS
 from goalstream.streams.usual import outline_reader
 from tests.oracle import generator, oracle

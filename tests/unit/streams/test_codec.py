@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from goalstream.domain.events import Appointment, Event, FormSubmission, Payment, StageChange, TagAdded
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, WorkflowStatus
+from goalstream.domain.references import ReferenceChange, ReferenceKind
 from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import decode
 from goalstream.streams.topics import EVENT_TOPICS, READ_TOPICS
@@ -21,6 +22,7 @@ from tests.unit.streams.records import ACCOUNT, CONTACT, ENROLLMENT, NOON, NOON_
 
 TAG = "contact.tag.added"
 PAYMENT = "payment.completed"
+REFERENCE = "crm.reference.changed"
 
 
 def event(document: object = None, topic: str = TAG, **changes: Any) -> Event:
@@ -39,6 +41,12 @@ def refusal(document: object, topic: str = TAG, **changes: Any) -> str:
     with pytest.raises(InvalidRecord) as caught:
         decode(topic, record(document, **changes))
     return caught.value.reason
+
+
+def reference(data: object, **changes: Any) -> ReferenceChange:
+    decoded = decode(REFERENCE, record(envelope(REFERENCE, data, **changes)))
+    assert isinstance(decoded, ReferenceChange)
+    return decoded
 
 
 def cloudevent_headers(**changes: bytes | None) -> list[tuple[str, bytes | None]]:
@@ -218,6 +226,40 @@ def test_a_workflow_status_may_leave_the_logic_alone() -> None:
     assert (decoded.status, decoded.goal_logic, decoded.name) == ("archived", None, "Promo")
 
 
+def test_a_reference_is_told_with_everything_that_is_known_of_it() -> None:
+    told = reference({"kind": "stage", "id": "won", "name": "Won", "parent_id": "sales", "color": "green"})
+    assert (told.account_id, told.kind, told.reference_id) == (ACCOUNT, ReferenceKind.STAGE, "won")
+    assert (told.name, told.parent_id, told.is_deleted) == ("Won", "sales", False)
+    assert (told.source, told.event_id, told.record_at) == (REFERENCE, "evt-1", NOON)
+    assert told.occurred_at == datetime(2026, 11, 23, 11, 0, 0, 123_000, tzinfo=UTC)
+    assert told.payload == '{"id":"won","kind":"stage","name":"Won","parent_id":"sales"}'
+
+
+def test_a_reference_needs_no_more_than_kind_and_id() -> None:
+    told = reference({"kind": "tag", "id": "tag-7", "name": None, "parent_id": None, "deleted": None})
+    assert told == reference({"kind": "tag", "id": "tag-7"})
+    assert (told.name, told.parent_id, told.is_deleted) == (None, None, False)
+
+
+@pytest.mark.parametrize("kind", ["tag", "form", "calendar", "service", "product", "pipeline", "stage"])
+def test_a_reference_of_every_kind_may_be_deleted(kind: str) -> None:
+    told = reference({"kind": kind, "id": "form-123", "deleted": True})
+    assert (told.kind, told.is_deleted) == (ReferenceKind(kind), True)
+    assert not reference({"kind": kind, "id": "form-123", "deleted": False}).is_deleted
+
+
+def test_a_reference_from_a_clock_ahead_or_without_a_time_has_its_records_time() -> None:
+    for timestamp in (None, "2026-11-23T12:00:00.001Z"):
+        assert reference({"kind": "tag", "id": "tag-7"}, timestamp=timestamp).occurred_at == NOON
+
+
+def test_a_reference_is_read_from_a_cloudevent_too() -> None:
+    data = {"kind": "tag", "id": "tag-7"}
+    told = decode(REFERENCE, record(structured(type=REFERENCE, data=data)))
+    assert isinstance(told, ReferenceChange)
+    assert (told.source, told.event_id, told.reference_id) == ("/crm", "evt-ce", "tag-7")
+
+
 NOT_JSON = [
     b"", b"nonsense", b"[]", b"7", b'"text"', b"null", b'{"a": NaN}', b'{"a": Infinity}', b'{"a": "\xff"}',
     b'{"a": "\xed\xa0\x80"}', b"\xef\xbb\xbf{}", b"{} {}", b'{"a":' + b"[" * 100 + b"]" * 100 + b"}",
@@ -304,6 +346,7 @@ def test_a_missing_account_and_a_missing_contact_have_reasons_of_their_own() -> 
 )
 def test_a_time_that_is_not_rfc_3339_is_a_bad_time(time: object) -> None:
     assert refusal(envelope(timestamp=time, account_id="no uuid")) == "bad_time"
+    assert refusal(envelope(REFERENCE, {"kind": 7}, timestamp=time), REFERENCE) == "bad_time"
     for topic, name in (("workflow.enrollment.started", "entered_at"), ("workflow.enrollment.ended", "ended_at")):
         assert refusal(envelope(topic, {"contact_id": CONTACT, name: time}), topic) == "bad_time"
 
@@ -347,6 +390,36 @@ def test_anything_else_is_of_the_wrong_type(topic: str, document: dict[str, obje
     assert refusal(document, topic) == "wrong_type"
 
 
+WRONG_FIELDS: list[tuple[str, list[object]]] = [
+    ("kind", [None, "", "Tag", "contact", 7, True, [], {}, ["tag"]]),
+    ("id", [None, 7, True, [], "x" * 256]),
+    ("name", [7, False, [], "x" * 256]),
+    ("parent_id", [7, False, {}, "x" * 256]),
+    ("deleted", [0, 1, "", "true", [], {}]),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG_FIELDS for value in values])
+def test_a_reference_with_a_field_that_is_none_is_of_the_wrong_type(name: str, value: object) -> None:
+    data: dict[str, object] = {"kind": "tag", "id": "tag-7"}
+    assert refusal(envelope(REFERENCE, data | {name: value}), REFERENCE) == "wrong_type"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        envelope(REFERENCE, {}),
+        envelope(REFERENCE, []),
+        envelope(REFERENCE, {"id": "tag-7"}),
+        envelope(REFERENCE, {"kind": "tag"}),
+        envelope(REFERENCE, {"kind": "tag", "id": "tag-7"}, event_id=""),
+        envelope(REFERENCE, {"kind": "tag", "id": "tag-7"}, account_id="no uuid"),
+    ],
+)
+def test_a_reference_that_lacks_something_is_of_the_wrong_type(document: dict[str, object]) -> None:
+    assert refusal(document, REFERENCE) == "wrong_type"
+
+
 REASONS = {
     "not_json", "forbidden_character", "bad_cloudevent", "type_contradicts_topic", "no_account", "no_contact", "bad_time",
     "wrong_type",
@@ -364,7 +437,7 @@ FIELDS = ("contact_id", "tag_id", "amount", "product_ids", "enrollment_id", "wor
     parts=st.fixed_dictionaries(
         {}, optional={name: JSON for name in ("event_id", "event_type", "account_id", "timestamp")}
     ),
-    data=st.dictionaries(st.sampled_from(FIELDS), JSON | st.just(CONTACT)) | JSON,
+    data=st.dictionaries(st.sampled_from((*FIELDS, "kind", "id", "deleted")), JSON | st.just(CONTACT)) | JSON,
 )
 def test_any_json_gives_a_fact_or_a_reason(topic: str, parts: dict[str, object], data: object) -> None:
     document = {**envelope(topic), "data": data, **parts}

@@ -10,6 +10,7 @@ import pytest
 
 from goalstream.domain.facts import EnrollmentStart, Fact, Match
 from goalstream.domain.goals import GoalType, GoalVersion, TagCriteria
+from goalstream.domain.references import ReferenceChange
 from goalstream.errors import BrokerUnavailable, DatabaseUnavailable, RefusedByDatabase, TooManyDeadLetters
 from goalstream.observability.health import Health
 from goalstream.streams.dead_letters import DeadLetters
@@ -110,6 +111,16 @@ async def test_an_enrollment_fact_needs_no_goal_table() -> None:
     data = {"contact_id": CONTACT, "workflow_id": WORKFLOW, "enrollment_id": ENROLLMENT}
     await stage.process(record(envelope(topic, data)), topic=topic)
     assert [type(fact) for fact in stage.ledger.stored] == [EnrollmentStart]
+    assert stage.goals.asked == []
+
+
+async def test_a_reference_is_stored_and_needs_no_goal_table() -> None:
+    stage = Stage()
+    topic = "crm.reference.changed"
+    bad = record(envelope(topic, {"kind": "contact", "id": "form-1"}))
+    await stage.process(record(envelope(topic, {"kind": "form", "id": "form-1"})), bad, topic=topic)
+    assert [type(fact) for fact in stage.ledger.stored] == [ReferenceChange]
+    assert stage.reasons == ["wrong_type"]
     assert stage.goals.asked == []
 
 

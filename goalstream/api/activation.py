@@ -1,0 +1,28 @@
+"""Route by which a workflow's goals are checked before it is activated."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from goalstream.api.auth import Reader
+from goalstream.api.contract import ActivationDocument, problems
+from goalstream.api.parts import Id, json_response, path_uuid
+from goalstream.api.problems import ApiError
+from goalstream.storage.activation import check_activation
+
+router = APIRouter(prefix="/api/v1/workflows/{workflow_id}", tags=["workflows"])
+
+
+@router.post(
+    "/activation-check",
+    operation_id="checkActivation",
+    summary="Check a workflow's goals before it is activated",
+    response_model=ActivationDocument,
+    responses=problems(400, 401, 403, 404, 422, 503),
+)
+async def check_goals(workflow_id: Id, request: Request, reader: Reader) -> Response:
+    """Changes nothing. Everything that is wrong is told at once, each with its goal: `/goals/<goal id>/criteria/<key>`."""
+    found = await check_activation(request.app.state.database, reader.account_id, path_uuid(workflow_id))
+    if found.problems:
+        raise ApiError(400, found.problems[0].message, problems=found.problems)
+    return json_response({"valid": True, "goals": found.goals})
