@@ -90,15 +90,19 @@ def changes(
 ) -> Iterator[Change]:
     """The differences between `recorded` (by goal id) and what should hold, each goal at most once.
 
-    `end_is_known` marks what is recorded now as late; `exit_is_due` marks the achievement that satisfies the logic. What moves
-    keeps what was said of it when it was recorded. A copy of its match that holds instead (a smaller record timestamp or
+    `end_is_known` marks what is recorded now as late; `exit_is_due` marks the achievement that satisfies the logic, or where
+    that is recorded already, those that are new: whoever reads nothing else learns of the exit. What moves keeps what was said
+    of it when it was recorded. A copy of its match that holds instead (a smaller record timestamp or
     payload) moves it too, so that it can stand for the match once that is cleaned away.
     """
+    completing = settlement.satisfied_by
+    is_recorded = completing is not None and _is_valid(recorded.get(completing.match.goal_id))
     for goal_id, holding in settlement.holdings.items():
         before = recorded.get(goal_id)
         if before is not None and before.is_valid and _is_recorded(before, holding):
             continue
-        after = _achievement(holding, enrollment_id, recorded_at, end_is_known, exit_is_due and holding.satisfies)
+        says_exit = exit_is_due and (holding.satisfies or (is_recorded and not _is_valid(before)))
+        after = _achievement(holding, enrollment_id, recorded_at, end_is_known, says_exit)
         if before is None:
             yield Change(action=Action.ACHIEVED, achievement=after, before=None)
         elif before.is_valid:
@@ -140,6 +144,10 @@ def _achievement(
         required=holding.required,
         should_exit_workflow=should_exit_workflow,
     )
+
+
+def _is_valid(achievement: Achievement | None) -> bool:
+    return achievement is not None and achievement.is_valid
 
 
 def _is_recorded(achievement: Achievement, holding: Holding) -> bool:

@@ -170,13 +170,3 @@ async def test_a_settlement_that_waited_sees_a_status_that_came_meanwhile_althou
         await until_somebody_waits(world)
         await world.ledger.store([world.status("inactive")])
     assert (await settling).changes == []
-
-
-async def test_exactly_one_of_two_concurrent_events_is_the_last(world: World) -> None:
-    goals = [await world.add_goal(), await world.add_goal()]
-    await world.tell(world.start(), world.status("active", "all"))
-    facts = [world.match(goal, event_id=f"event-{number}") for number, goal in enumerate(goals)]
-    settled = await asyncio.gather(*(world.tell(fact) for fact in facts))
-    exits = [message for one in settled for message in one.messages if message.topic == "workflow.exit.goal"]
-    last = [change for one in settled for change in one.changes if change.achievement.should_exit_workflow]
-    assert (len(exits), len(last)) == (1, 1)

@@ -64,6 +64,15 @@ def test_only_the_achievement_that_completes_the_logic_says_that_the_contact_exi
     assert {goal_id: (one.met, one.required) for goal_id, one in found.items()} == {"g1": (1, 2), "g2": (2, 2)}
 
 
+def test_a_goal_that_completes_the_logic_by_coming_late_says_that_the_contact_exits() -> None:
+    """In event time the other goal was the last, but that one was recorded before anybody knew of the exit."""
+    facts: dict[str, Any] = {"goal_versions": [goal("g1"), goal("g2")], "statuses": [status(-20, "active", "all")]}
+    before = recorded(match(1, "e2", "g2"), **facts)
+    assert not before["g2"].should_exit_workflow
+    (change,) = difference(before, match(), match(1, "e2", "g2"), **facts)
+    assert (change.achievement.goal_id, change.achievement.should_exit_workflow) == ("g1", True)
+
+
 def test_an_achievement_that_sends_no_exit_does_not_say_so() -> None:
     (change,) = changes(
         {}, settled(match()), enrollment_id="n1", recorded_at=at(20), end_is_known=True, exit_is_due=False
