@@ -57,7 +57,7 @@ def history(
 ) -> History:
     """A history of `size` records; the same arguments give the same bytes.
 
-    All records and goal versions lie between `now` minus twice the lateness and `now`. Accounts belong to the seed, all other
+    All records lie between `now` minus twice the lateness and `now`; goals may be older. Accounts belong to the seed, all other
     ids are the same in every history, so that histories of several seeds can be joined. Without `merges` no contact is merged
     or deleted; without `references` there are no names of tags, forms and the like.
     """
@@ -107,9 +107,10 @@ class _Storyteller:
             for account_id in self._cast.accounts
         }
         self._facts: list[Fact] = []
+        self._ends: list[datetime] = [self._base + self._tick]
 
     def tell(self, merges: bool, references: bool, bad_records: bool) -> History:
-        weights = {self._event: 46, self._start: 18, self._end: 7, self._status: 5, self._again: 11}
+        weights = {self._event: 46, self._start: 18, self._end: 8, self._status: 5, self._again: 13}
         if merges:
             weights |= {self._merge: 4, self._deletion: 2}
         if references:
@@ -126,7 +127,7 @@ class _Storyteller:
         versions = tuple(version for several in self._goals.values() for version in several)
         return History(goal_versions=versions, records=tuple(records), now=self._now)
 
-    def _moment(self, first: int = 0, last: int = TICKS) -> datetime:
+    def _moment(self, first: int = 1, last: int = TICKS) -> datetime:
         """Mostly on the grid; sometimes a little beside it."""
         beside = self._chance.choice([0] * 12 + [1, -1, 250_000, 999])
         return self._base + self._tick * self._chance.randint(first, last) + timedelta(microseconds=beside)
@@ -137,7 +138,7 @@ class _Storyteller:
         delays = [timedelta(), tick, 3 * tick, 8 * tick, 16 * tick]
         delays += [late - tick, late - least, late, late + least, late + tick, late + 3 * tick]
         (delay,) = self._chance.choices(delays, [40, 20, 10, 6, 4, 3, 2, 3, 3, 2, 2])
-        early = self._chance.random() < 0.03
+        early = self._chance.random() < 0.05
         return min(milliseconds(moment - tick if early else moment + delay), milliseconds(self._now))
 
     def _account(self) -> str:
@@ -176,7 +177,7 @@ class _Storyteller:
         return contacts[number % len(contacts)], workflows[number % len(workflows)]
 
     def _event(self) -> Fact:
-        """Mostly by somebody who is enrolled, and for a goal of that workflow."""
+        """Mostly by somebody who is enrolled, and for a goal of that workflow; sometimes in the moment of an end."""
         chance, account_id = self._chance, self._account()
         goals = self._goals[account_id]
         contact, workflow = self._usual(chance.randrange(len(self._cast.enrollments)))
@@ -185,11 +186,12 @@ class _Storyteller:
         goal = chance.choice(goals)
         contact = contact if chance.random() < 0.8 else chance.choice(self._cast.contacts)
         data = {"contact_id": notations.uuid(chance, contact), **data_for(chance, goal)}
-        return self._fact(TOPIC_OF_GOAL_TYPE[goal.goal_type], self._moment(), account_id, data)
+        moment = self._moment() if chance.random() < 0.8 else chance.choice(self._ends)
+        return self._fact(TOPIC_OF_GOAL_TYPE[goal.goal_type], moment, account_id, data)
 
     def _start(self) -> Fact:
         """An enrollment has a usual contact and a usual workflow, which some starts contradict."""
-        chance, cast, moment = self._chance, self._cast, self._moment(0, 9)
+        chance, cast, moment = self._chance, self._cast, self._moment(1, 10)
         number = chance.randrange(len(cast.enrollments))
         contact, workflow = self._usual(number)
         is_contradicting = chance.random() < 0.12
@@ -203,7 +205,9 @@ class _Storyteller:
         return self._fact(ENROLLMENT_STARTED, moment, self._account(), data)
 
     def _end(self) -> Fact:
-        chance, moment = self._chance, self._moment(2)
+        """Now and then before the start."""
+        chance, moment = self._chance, self._moment(self._chance.choice([1, 5, 5]))
+        self._ends.append(moment)
         data = {
             "enrollment_id": chance.choice(self._cast.enrollments),
             "ended_at": chance.choice([None, notations.time(chance, moment), notations.time(chance, moment)]),
@@ -236,25 +240,49 @@ class _Storyteller:
         return self._fact(REFERENCE_CHANGED, self._moment(), self._account(), data)
 
     def _again(self) -> Fact:
-        """An earlier fact once more: as it was, or with another time, contact, account, source or wrapping."""
+        """An earlier fact once more: as it was, or different in one of the things that could be told otherwise."""
         chance = self._chance
         fact = chance.choice(self._facts)
-        moment, data = self._moment(), fact.envelope["data"]
+        moment, envelope, data = self._moment(), fact.envelope, fact.envelope["data"]
         assert isinstance(data, dict)
-        match chance.choice(["copy", "copy", "late copy", "time", "contact", "account", "wrapping"]):
+        match chance.choice(["copy", "late copy", "time", "event", "account", "source", "wrapping", *["field"] * 4]):
             case "late copy":
                 return replace(fact, timestamp=max(fact.timestamp, self._delivered(moment)))
             case "time":
-                envelope = {**fact.envelope, "timestamp": notations.time(chance, moment)}
+                envelope = {**envelope, "timestamp": notations.time(chance, moment)}
                 return replace(fact, envelope=envelope, timestamp=self._delivered(moment))
-            case "contact" if "contact_id" in data:
-                return replace(fact, envelope={**fact.envelope, "data": {**data, "contact_id": self._contact()}})
+            case "event":
+                contradiction = {**data, **self._contradiction(data)}
+                return replace(
+                    fact, envelope={**envelope, "event_id": chance.choice(self._cast.events), "data": contradiction}
+                )
             case "account":
-                return replace(fact, envelope={**fact.envelope, "account_id": self._account()})
+                return replace(fact, envelope={**envelope, "account_id": self._account()})
+            case "source" if fact.wrapping is not Wrapping.PLAIN:
+                return replace(fact, source=chance.choice(["/crm", "/shop"]))
             case "wrapping":
-                envelope = {"event_id": chance.choice(self._cast.events), **fact.envelope}
+                envelope = {"event_id": chance.choice(self._cast.events), **envelope}
                 return replace(fact, envelope=envelope, wrapping=chance.choice([*Wrapping]))
+            case "field":
+                return replace(fact, envelope={**envelope, "data": {**data, **self._contradiction(data)}})
         return fact
+
+    def _contradiction(self, data: Mapping[str, object]) -> dict[str, object]:
+        """Another value for one of the fields."""
+        chance, cast = self._chance, self._cast
+        others: dict[str, list[object]] = {
+            "contact_id": [self._contact()],
+            "into_contact_id": [self._contact()],
+            "workflow_id": [*cast.workflows],
+            "trigger_event_id": [*cast.events[:TRIGGERS]],
+            "reason": ["completed", "goal_achieved", None],
+            "status": ["active", "inactive"],
+            "goal_logic": ["any", "all", None],
+            "amount": [1, "100", "150.0"],
+            "tag_id": ["tag-1", "tag-2", None],
+        }
+        name = chance.choice([name for name in others if name in data] or ["name"])
+        return {name: chance.choice(others.get(name, [None]))}
 
     def _broken(self, fact: Fact) -> Record:
         _, broken = self._chance.choice(ways_to_break(fact))

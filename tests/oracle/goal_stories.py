@@ -62,7 +62,7 @@ def goal_versions(
                     is_active=chance.random() < 0.9,
                     is_deleted=False,
                     window=chance.choice([None, None, tick * chance.randrange(2, 14)]),
-                    measure_after_exit=tick * chance.choice([0, 0, 0, 1, 4]),
+                    measure_after_exit=tick * chance.choice([0, 0, 1, 5]),
                     effective_from=created_at,
                     created_at=created_at,
                 )
@@ -87,7 +87,7 @@ def _edited(
                     del pool[index]
                     return replace(version, criteria=criteria)
         case "after":
-            return replace(version, measure_after_exit=tick * chance.choice([0, 2, 5]))
+            return replace(version, measure_after_exit=tick * chance.choice([0, 3, 8]))
         case "active":
             return replace(version, is_active=not previous.is_active)
         case "deleted":
