@@ -156,8 +156,5 @@ def _is_recorded(achievement: Achievement, holding: Holding) -> bool:
 
 def _refusal_of(achievement: Achievement, settlement: Settlement) -> str:
     """The verdict that now refuses the match by which the goal had been achieved."""
-    identity = achievement.match.identity
-    for match, verdict in settlement.verdicts:
-        if match.identity == identity:
-            return SUPERSEDED if verdict is Verdict.ALREADY_SATISFIED else verdict.value
-    return Verdict.NO_ENROLLMENT.value
+    verdict = settlement.verdict_on(achievement.match)
+    return SUPERSEDED if verdict is Verdict.ALREADY_SATISFIED else verdict.value

@@ -29,16 +29,17 @@ class GoalHistory:
         """
         if match.clock_ahead:
             return next((v for v in self._versions[match.goal_id] if v.version == match.goal_version), None)
-        version = self._at(match.goal_id, match.occurred_at)
+        version = self.at(match.goal_id, match.occurred_at)
         if version is None or version.version != match.goal_version or not version.can_be_achieved:
             return None
         return version
 
     def in_force(self, match: Match) -> set[str]:
         """The goals of the match's workflow that could be achieved at its time."""
-        versions = (self._at(goal_id, match.occurred_at) for goal_id in self._versions)
+        versions = (self.at(goal_id, match.occurred_at) for goal_id in self._versions)
         return {v.goal_id for v in versions if v and v.can_be_achieved and v.workflow_id == match.workflow_id}
 
-    def _at(self, goal_id: str, moment: datetime) -> GoalVersion | None:
+    def at(self, goal_id: str, moment: datetime) -> GoalVersion | None:
+        """The version of a goal that was the newest at a moment, whether or not it could be achieved then."""
         versions = self._versions[goal_id]
         return next((version for version in reversed(versions) if version.effective_from <= moment), None)

@@ -62,6 +62,15 @@ class Settlement:
     satisfied_by: Holding | None
     verdicts: list[tuple[Match, Verdict]]
 
+    def verdict_on(self, match: Match) -> Verdict:
+        """What was found of a match or a copy of it; of a match that the walk did not come by, that nobody is enrolled."""
+        found = (verdict for judged, verdict in self.verdicts if judged.identity == match.identity)
+        return next(found, Verdict.NO_ENROLLMENT)
+
+    def is_exit_due(self, exited_at: datetime | None) -> bool:
+        """Whether the contact is to be let out now: the logic is satisfied, no end is known, and no exit was sent before."""
+        return self.satisfied_by is not None and exited_at is None and self.known.ended_at is None
+
 
 def settle(facts: EnrollmentFacts, *, allowed_lateness: timedelta) -> Settlement:
     """Walks through the matches in event time; pure, and independent of the order of every argument."""

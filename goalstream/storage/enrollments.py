@@ -20,14 +20,15 @@ from goalstream.storage.codecs import goal_version, values_of
 from goalstream.storage.contacts import Contact, ContactInWorkflow, Enrollment, Families, read_families
 from goalstream.storage.pool import Connection
 
-_LOCK = """
+_ROWS = """
 select enrollments.account_id::text, enrollments.enrollment_id::text, workflow_id::text, contact_id::text, entered_at,
        ended_at, satisfied_at, exited_at, clock_timestamp() as now
   from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
   join enrollments on enrollments.account_id = touched.account_id and enrollments.enrollment_id = touched.enrollment_id
  order by enrollments.account_id, enrollments.enrollment_id
-   for update of enrollments
 """
+
+_LOCK = f"{_ROWS} for update of enrollments"
 
 _STARTS = """
 select started.account_id::text, started.enrollment_id::text, workflow_id::text, contact_id::text, entered_at,
@@ -95,7 +96,7 @@ row_of = attrgetter(
 
 @value
 class LockedEnrollment:
-    """An enrollment under its lock: its row, its facts, and what is recorded about it, by goal id."""
+    """An enrollment as it was read, under its lock if it is to be settled: its row, its facts, what is recorded by goal id."""
 
     row: EnrollmentRow
     facts: EnrollmentFacts
@@ -110,14 +111,24 @@ async def lock(
     return (found[-1]["now"] if found else None), values_of(EnrollmentRow, found, leaving_out=1)
 
 
-async def read(connection: Connection, rows: Sequence[EnrollmentRow]) -> list[LockedEnrollment]:
-    """Reads what the settlement of locked enrollments needs."""
+async def look_up(connection: Connection, enrollments: Sequence[Enrollment]) -> list[EnrollmentRow]:
+    """The rows of those enrollments that exist, not locked: for who only wants to know, and reads in one snapshot."""
+    found = await connection.fetch(_ROWS, *_columns(enrollments, 2))
+    return values_of(EnrollmentRow, found, leaving_out=1)
+
+
+async def read(
+    connection: Connection, rows: Sequence[EnrollmentRow], *, hypothetical: Sequence[Match] = ()
+) -> list[LockedEnrollment]:
+    """Reads what the settlement of enrollments needs; hypothetical matches are taken for stored ones."""
     keys = [row.account_id for row in rows], [row.enrollment_id for row in rows]
     starts, families = await _starts(connection, keys)
     ends = await _ends(connection, keys)
     recorded = await read_achievements(connection, *keys)
     sought = {key: _contacts_in_workflows(told, families) for key, told in starts.items()}
     matches = await _matches(connection, {contact for contacts in sought.values() for contact in contacts})
+    for match in hypothetical:
+        matches[match.account_id, match.contact_id, match.workflow_id].append(match)
     workflows = {(account_id, workflow_id) for account_id, _, workflow_id in matches}
     workflows.update((a.account_id, a.workflow_id) for known in recorded.values() for a in known.values())
     versions, statuses = await _workflow_facts(connection, sorted(workflows))

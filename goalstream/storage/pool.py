@@ -20,6 +20,8 @@ STATEMENT_TIMEOUT_SECONDS = 30
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 """SQLSTATE classes 22 and 23: this row will never be accepted. Everything else may pass after a repair."""
 
+_NAME_ACCOUNT = "select set_config('goalstream.account', $1, true)"
+
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
@@ -98,5 +100,15 @@ class Database:
         """
         async with self.connection() as connection, connection.transaction():
             if account_id is not None:
-                await connection.execute("select set_config('goalstream.account', $1, true)", account_id)
+                await connection.execute(_NAME_ACCOUNT, account_id)
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self, account_id: str) -> AsyncIterator[Connection]:
+        """A transaction of one account that can only read; its statements all see the same moment.
+
+        Raises as `transaction` does.
+        """
+        async with self.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+            await connection.execute(_NAME_ACCOUNT, account_id)
             yield connection

@@ -72,7 +72,11 @@ async def find_touched(connection: Connection, facts: Iterable[Fact]) -> Touched
     """Looks for everything that stored facts touch. What is stored later finds these facts itself."""
     told = FactsByKind(facts)
     enrollments: set[Enrollment] = {(end.account_id, end.enrollment_id) for end in told.ends}
-    matched = {(match.account_id, match.contact_id, match.workflow_id) for match in told.matches}
+    matched = {
+        (match.account_id, match.contact_id, match.workflow_id) for match in told.matches if match.enrollment_id is None
+    }
+    meant = [match for match in told.matches if match.enrollment_id is not None]
+    enrollments.update((match.account_id, match.enrollment_id or "") for match in meant)
     if told.starts:
         starts = [(None, *start_row(start)) for start in told.starts]
         enrollments.update(await _pairs(connection, _BY_STARTS, starts))
@@ -84,7 +88,9 @@ async def find_touched(connection: Connection, facts: Iterable[Fact]) -> Touched
 
     related = {(merge.account_id, merge.contact_id) for merge in told.merges}
     related.update((deletion.account_id, deletion.contact_id) for deletion in told.deletions)
-    families = await read_families(connection, {(account, contact) for account, contact, _ in matched} | related)
+    contacts = {(account, contact) for account, contact, _ in matched}
+    contacts.update((match.account_id, match.contact_id) for match in meant)
+    families = await read_families(connection, contacts | related)
     if matched:
         contacts_in_workflows = _with_relatives(matched, families)
         enrollments.update(await _pairs(connection, _BY_CONTACTS_IN_WORKFLOWS, *_transposed(contacts_in_workflows)))
