@@ -12,6 +12,7 @@ GoalstreamError
 │   ├── ReferenceNotFound    the criteria name by id what the CRM does not have
 │   ├── GoalLimitExceeded    the workflow has as many goals as it may have
 │   └── DuplicateGoal        the same type and criteria already exist in this workflow
+├── NotEligible              what was recorded achieves nothing for this enrollment; `reason` is the verdict
 ├── GoalNotFound             no such goal in this account and workflow
 ├── StaleVersion             somebody changed the goal in the meantime
 └── OperatorError            a person must act; the text says what to do
@@ -96,6 +97,18 @@ class DuplicateGoal(InvalidGoal):
 
     def __init__(self, goal_id: str) -> None:
         super().__init__(Problem("/criteria", f"A goal with the same type and criteria already exists: {goal_id}"))
+
+
+class NotEligible(GoalstreamError):
+    """What was recorded achieves nothing for the enrollment; `reason` is the verdict that refuses it.
+
+    Where a match could be stored it stays, as a fact: it counts by itself once other facts allow it, such as the enrollment's
+    start. With the reasons `no_goal` and `goal_not_in_force` there may be nothing to store.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"Nothing is achieved by it: {reason}")
+        self.reason = reason
 
 
 class GoalNotFound(GoalstreamError):
