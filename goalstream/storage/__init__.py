@@ -6,5 +6,5 @@ goal_versions  a goal's newest version, read and written               reference
 facts          storing facts, finding what they touch                  ledger        store, then settle
 achievements   settle: lock, read, write the difference                outbox        messages still to be published
 activation     whether a workflow's goals name what exists            stats         how well goals convert
-codecs         rows and JSON to domain values
+workflow_goals all that a workflow's goals were, for one event        codecs        rows and JSON to domain values
 """

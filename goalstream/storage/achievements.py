@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from operator import attrgetter
 
 from goalstream.domain.achievements import Achievement, Change
@@ -57,6 +58,11 @@ on conflict (account_id, enrollment_id, goal_id) do update
        revoked_at = excluded.revoked_at, revoked_reason = excluded.revoked_reason
 """
 
+_ACHIEVED_BY = """
+select achieved_at from achievements
+ where account_id = $1 and enrollment_id = $2 and goal_id = $3 and source = $4 and event_id = $5 and revoked_at is null
+"""
+
 
 async def read_achievements(
     connection: Connection, account_ids: Sequence[str], enrollment_ids: Sequence[str]
@@ -67,6 +73,14 @@ async def read_achievements(
         achievement = _achievement(row)
         recorded[achievement.account_id, achievement.enrollment_id][achievement.goal_id] = achievement
     return recorded
+
+
+async def achieved_by(
+    connection: Connection, enrollment: Enrollment, goal_id: str, source: str, event_id: str
+) -> datetime | None:
+    """When an enrollment achieved a goal by this event; None where it did not, or it does not hold any more."""
+    moment: datetime | None = await connection.fetchval(_ACHIEVED_BY, *enrollment, goal_id, source, event_id)
+    return moment
 
 
 _achievement_row = attrgetter(

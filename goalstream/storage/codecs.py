@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,11 +28,22 @@ def _written(value: object) -> msgspec.Raw:
 
 _decoder = msgspec.json.Decoder(float_hook=Decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_written)
+_canonical = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
 def encode_json(document: object) -> str:
     """JSON as it is published: keys in the order given, times as RFC 3339 with `Z`."""
     return _encoder.encode(document).decode()
+
+
+def canonical_json(document: object) -> str:
+    """The one JSON text of a document: keys sorted, no blanks, numbers by their own digits."""
+    return _canonical.encode(document).decode()
+
+
+def digest(*parts: object) -> str:
+    """SHA-256 of the canonical JSON of parts, in hexadecimal."""
+    return sha256(canonical_json(parts).encode()).hexdigest()
 
 
 def decode_json(text: str) -> Any:

@@ -7,21 +7,22 @@ whatever was found before. So nothing is locked that does not exist yet, and a c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from goalstream.domain import messages
-from goalstream.domain.achievements import Action, Change, changes
-from goalstream.domain.facts import Fact
+from goalstream.domain.achievements import Achievement, Action, Change, changes
+from goalstream.domain.facts import Fact, Match
 from goalstream.domain.messages import EncodedMessage, Message
-from goalstream.domain.settlement import settle
+from goalstream.domain.settlement import Verdict, settle
 from goalstream.storage import outbox
 from goalstream.storage.achievements import write_changes
 from goalstream.storage.contacts import Enrollment, Families, erase_matches, erase_recorded
 from goalstream.storage.enrollments import EnrollmentRow, LockedEnrollment, lock, read, row_of
 from goalstream.storage.facts import store_facts
 from goalstream.storage.pool import Connection, Database
-from goalstream.storage.touched import find_touched
+from goalstream.storage.touched import Touched, find_touched
 
 MAX_ENROLLMENTS_PER_TRANSACTION = 500
 """Bounds how long locks are held; beyond it a transaction gains no speed."""
@@ -46,44 +47,96 @@ class Settled:
     messages: list[EncodedMessage] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What became of a match, and what is recorded of its goal: valid or not, by whatever match; None where nothing ever was."""
+
+    verdict: Verdict
+    achievement: Achievement | None
+
+
 class Ledger:
     """Facts and what follows from them. Everything raises DatabaseUnavailable or RefusedByDatabase."""
 
-    def __init__(self, database: Database, *, allowed_lateness: timedelta) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        allowed_lateness: timedelta,
+        account_id: str | None = None,
+        publish_ahead_seconds: float = PUBLISH_AHEAD_SECONDS,
+    ) -> None:
+        """`account_id` names the only account whose facts it keeps, for connections that do not see all of them.
+
+        The sweepers leave messages alone for `publish_ahead_seconds`: 0 where the caller does not publish them itself.
+        """
         self._database = database
         self._allowed_lateness = allowed_lateness
+        self._account_id = account_id
+        self._publish_ahead_seconds = publish_ahead_seconds
 
     async def store(self, facts: Sequence[Fact]) -> None:
         """Stores facts and commits. Storing again changes nothing, so a store that breaks off is simply repeated."""
-        async with self._database.connection() as connection:
+        async with self._connection() as connection:
             await store_facts(connection, facts)
 
     async def settle(self, facts: Sequence[Fact]) -> Settled:
         """Settles every enrollment that stored facts touch; safe to repeat and to run anywhere at once."""
         settled = Settled()
-        async with self._database.connection() as connection:
-            touched = await find_touched(connection, facts)
-            if touched.families.erased:
-                await erase_matches(connection, touched.families.erased)
+        touched = await self._touched(facts)
         enrollments = touched.enrollments
         for first in range(0, len(enrollments), MAX_ENROLLMENTS_PER_TRANSACTION):
             chunk = enrollments[first : first + MAX_ENROLLMENTS_PER_TRANSACTION]
-            async with self._database.transaction() as connection:
-                written = await self._settle(connection, chunk, touched.families)
+            async with self._database.transaction(self._account_id) as connection:
+                written, _ = await self._settle(connection, chunk, touched.families)
             settled.changes += written.changes
             settled.messages += written.messages
         return settled
 
-    async def _settle(self, connection: Connection, touched: Sequence[Enrollment], families: Families) -> Settled:
+    async def record(self, match: Match) -> Recorded:
+        """Stores a match for the one enrollment that it names, settles that one, and tells what became of it.
+
+        Safe to repeat, after an error too. Where the enrollment is not known yet, its start will settle the match.
+        """
+        await self.store([match])
+        touched = await self._touched([match])
+        async with self._database.transaction(self._account_id) as connection:
+            written, enrollments = await self._settle(connection, touched.enrollments, touched.families)
+        if not enrollments:
+            return Recorded(verdict=Verdict.NO_ENROLLMENT, achievement=None)
+        (enrollment,) = enrollments
+        settlement = settle(enrollment.facts, allowed_lateness=self._allowed_lateness)
+        recorded = dict(enrollment.recorded)
+        recorded.update((change.achievement.goal_id, change.achievement) for change in written.changes)
+        return Recorded(verdict=settlement.verdict_on(match), achievement=recorded.get(match.goal_id))
+
+    def _connection(self) -> AbstractAsyncContextManager[Connection]:
+        """Statements commit by themselves; those of one account all together, since a transaction names the account."""
+        if self._account_id is None:
+            return self._database.connection()
+        return self._database.transaction(self._account_id)
+
+    async def _touched(self, facts: Sequence[Fact]) -> Touched:
+        async with self._connection() as connection:
+            touched = await find_touched(connection, facts)
+            if touched.families.erased:
+                await erase_matches(connection, touched.families.erased)
+        return touched
+
+    async def _settle(
+        self, connection: Connection, touched: Sequence[Enrollment], families: Families
+    ) -> tuple[Settled, Sequence[LockedEnrollment]]:
+        """What was written, and the enrollments as they were read before."""
         now, locked_rows = await lock(connection, touched)
         if now is None:
-            return Settled()
+            return Settled(), ()
         if families.erased:
             await erase_recorded(connection, touched, families)
         found: list[Change] = []
         outgoing: list[Message] = []
         rows: list[EnrollmentRow] = []
-        for enrollment in await read(connection, locked_rows):
+        enrollments = await read(connection, locked_rows)
+        for enrollment in enrollments:
             enrollment_changes, row, enrollment_messages = _difference(enrollment, now, self._allowed_lateness)
             found += enrollment_changes
             outgoing += enrollment_messages
@@ -91,8 +144,8 @@ class Ledger:
                 rows.append(row)
         await write_changes(connection, found)
         await _update_enrollments(connection, rows)
-        encoded = await outbox.insert(connection, outgoing, publish_after_seconds=PUBLISH_AHEAD_SECONDS)
-        return Settled(changes=found, messages=encoded)
+        encoded = await outbox.insert(connection, outgoing, publish_after_seconds=self._publish_ahead_seconds)
+        return Settled(changes=found, messages=encoded), enrollments
 
 
 def _difference(
@@ -102,7 +155,7 @@ def _difference(
     facts, recorded, row = enrollment.facts, enrollment.recorded, enrollment.row
     settlement = settle(facts, allowed_lateness=allowed_lateness)
     start, ended_at, satisfied_by = settlement.known.start, settlement.known.ended_at, settlement.satisfied_by
-    exit_is_due = satisfied_by is not None and row.exited_at is None and ended_at is None
+    exit_is_due = settlement.is_exit_due(row.exited_at)
     found = list(
         changes(
             recorded,
