@@ -23,7 +23,7 @@ from goalstream.domain.goals import GoalVersion, PurchaseCriteria, TagCriteria
 from goalstream.errors import DatabaseUnavailable
 from goalstream.storage.goal_changes import LOCK
 from goalstream.storage.outbox import Outbox
-from goalstream.storage.pool import Database
+from goalstream.storage.pool import Connection, Database
 from tests.integration.builders import World, new_id
 from tests.integration.test_interleavings import until_somebody_waits
 
@@ -143,10 +143,15 @@ async def test_evaluating_needs_no_more_than_a_read_only_connection(database_url
             await record(storage, world, goal)
 
 
-async def test_the_transaction_of_an_evaluation_can_only_read(storage: Storage, world: World) -> None:
-    with pytest.raises(DatabaseUnavailable, match="ReadOnly"):
-        async with storage.database.snapshot(world.account_id) as connection:
-            await connection.execute("delete from matches")
+async def test_the_transaction_of_an_evaluation_can_only_read(
+    storage: Storage, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def write(connection: Connection, _: object) -> None:
+        await connection.execute("delete from matches")
+
+    monkeypatch.setattr("goalstream.detection.find_touched", write)
+    with pytest.raises(DatabaseUnavailable, match="read-only transaction"):
+        await evaluate(storage, world)
 
 
 async def test_an_event_that_is_not_what_a_goal_asks_for_says_so(storage: Storage, world: World) -> None:
