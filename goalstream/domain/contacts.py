@@ -19,11 +19,10 @@ class Contacts:
         self._deleted_at: dict[str, datetime] = {}
         self.erased: set[str] = set()
         for fact in sorted(facts, key=_order):
-            match fact:
-                case ContactMerge():
-                    self._merge(fact)
-                case ContactDeletion():
-                    self._delete(fact)
+            if isinstance(fact, ContactMerge):
+                self._merge(fact)
+            else:
+                self._delete(fact)
 
     def survivor(self, contact_id: str) -> str:
         """The contact that an id stands for in the end: chains of merges are followed."""

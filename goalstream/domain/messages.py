@@ -29,9 +29,6 @@ class JsonText:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, JsonText) and other.text == self.text
 
-    def __hash__(self) -> int:
-        return hash(self.text)
-
 
 @value
 class Message:
