@@ -1,4 +1,4 @@
-"""Breaks every rule of the decision once, and looks whether the unit tests notice.
+"""Breaks every rule of the decision once, and looks whether the tests notice.
 
 python -m tests.planted_bugs [--only NAME]      prints a table; exit code 1 when a bug was not found
 """
@@ -38,6 +38,11 @@ class Bug:
     path: str
     right: str
     wrong: str
+    tests: tuple[str, ...] = (
+        "tests/unit/domain",
+        "tests/unit/streams/test_codec.py",
+        "tests/unit/test_decisions_against_the_oracle.py",
+    )
 
 
 DOMAIN = "goalstream/domain/"
@@ -47,6 +52,14 @@ CONTACTS = DOMAIN + "contacts.py"
 HISTORY = DOMAIN + "goal_history.py"
 ACHIEVEMENTS = DOMAIN + "achievements.py"
 TABLE = DOMAIN + "goal_table.py"
+
+TOUCHED = "goalstream/storage/touched.py"
+LEDGER = "goalstream/storage/ledger.py"
+ON_POSTGRESQL = (
+    "tests/integration/test_ledger.py",
+    "tests/integration/test_contacts.py",
+    "tests/integration/test_interleavings.py",
+)
 
 BUGS = [
     Bug("1", "the enrollment's own trigger counts", SETTLEMENT, "if start.trigger_event_id == match.event_id:", "if False:"),
@@ -101,6 +114,13 @@ BUGS = [
     Bug("3", "amounts are compared strictly", TABLE, "bisect_right(self.minimums, amount)]", "bisect_left(self.minimums, amount)]"),
     Bug("3", "a tag's id does not decide alone", TABLE, 'return ("tag", tag.tag_id, None), ("tag name", tag.folded_name, None)', 'return ("tag", tag.tag_id, None), ("tag name", tag.folded_name, None), ("tag without id", tag.folded_name, None)'),
     Bug("3", "names are compared as they are written", DOMAIN + "texts.py", "return name.strip().casefold()", "return name.strip()"),
+    Bug("5", "a start does not look for earlier events", TOUCHED, "    or exists (select from matches where matches.account_id = told.account_id and matches.contact_id = told.contact_id)\n", "", ON_POSTGRESQL),
+    Bug("5", "an event does not look for enrollments", TOUCHED, "    if matched:\n", "    if False:\n", ON_POSTGRESQL),
+    Bug("15", "one enrollment of a contact is enough", TOUCHED, "started.contact_id = match.contact_id and started.workflow_id = match.workflow_id\n", "started.contact_id = match.contact_id and started.workflow_id = match.workflow_id limit 1\n", ON_POSTGRESQL),
+    Bug("19", "data is not erased from matches", LEDGER, "await erase_matches(connection, touched.families.erased)", "pass", ON_POSTGRESQL),
+    Bug("19", "data is not erased from achievements", LEDGER, "await erase_recorded(connection, touched, families)", "pass", ON_POSTGRESQL),
+    Bug("19", "relatives are not looked for", TOUCHED, "for member in families.members((account_id, contact_id))", "for member in (contact_id,)", ON_POSTGRESQL),
+    Bug("20", "enrollments are not locked", "goalstream/storage/enrollments.py", '_LOCK = f"{_ROWS} for update of enrollments"', '_LOCK = _ROWS', ON_POSTGRESQL),
 ]  # fmt: skip
 
 
@@ -110,7 +130,7 @@ def places(bug: Bug) -> int:
 
 
 def is_found(bug: Bug, folder: Path) -> bool:
-    """Whether the unit tests fail with this bug in a copy of the project."""
+    """Whether tests fail with this bug in a copy of the project."""
     path = folder / bug.path
     text = path.read_text("utf-8")
     wrong = text.replace(bug.right, bug.wrong)
@@ -118,12 +138,7 @@ def is_found(bug: Bug, folder: Path) -> bool:
         wrong = wrong.replace("from bisect import bisect_right", "from bisect import bisect_left, bisect_right")
     path.write_text(wrong, "utf-8")
     try:
-        tests = (
-            "tests/unit/domain",
-            "tests/unit/streams/test_codec.py",
-            "tests/unit/test_decisions_against_the_oracle.py",
-        )
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *bug.tests]
         done = subprocess.run(command, cwd=folder, capture_output=True, timeout=TIMEOUT_SECONDS, check=False)
         return done.returncode == 1
     finally:
