@@ -95,7 +95,7 @@ row_of = attrgetter(
 
 
 @value
-class LockedEnrollment:
+class KnownEnrollment:
     """An enrollment as it was read, under its lock if it is to be settled: its row, its facts, what is recorded by goal id."""
 
     row: EnrollmentRow
@@ -119,7 +119,7 @@ async def look_up(connection: Connection, enrollments: Sequence[Enrollment]) -> 
 
 async def read(
     connection: Connection, rows: Sequence[EnrollmentRow], *, hypothetical: Sequence[Match] = ()
-) -> list[LockedEnrollment]:
+) -> list[KnownEnrollment]:
     """Reads what the settlement of enrollments needs; hypothetical matches are taken for stored ones."""
     keys = [row.account_id for row in rows], [row.enrollment_id for row in rows]
     starts, families = await _starts(connection, keys)
@@ -152,7 +152,7 @@ async def read(
             statuses=[status for workflow in own_workflows for status in statuses.get(workflow, ())],
             contacts=families.facts_about(own_starts),
         )
-        locked.append(LockedEnrollment(row=row, facts=facts, recorded=own_recorded))
+        locked.append(KnownEnrollment(row=row, facts=facts, recorded=own_recorded))
     return locked
 
 

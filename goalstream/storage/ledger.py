@@ -19,7 +19,7 @@ from goalstream.domain.settlement import Verdict, settle
 from goalstream.storage import outbox
 from goalstream.storage.achievements import write_changes
 from goalstream.storage.contacts import Enrollment, Families, erase_matches, erase_recorded
-from goalstream.storage.enrollments import EnrollmentRow, LockedEnrollment, lock, read, row_of
+from goalstream.storage.enrollments import EnrollmentRow, KnownEnrollment, lock, read, row_of
 from goalstream.storage.facts import store_facts
 from goalstream.storage.pool import Connection, Database
 from goalstream.storage.touched import Touched, find_touched
@@ -125,7 +125,7 @@ class Ledger:
 
     async def _settle(
         self, connection: Connection, touched: Sequence[Enrollment], families: Families
-    ) -> tuple[Settled, Sequence[LockedEnrollment]]:
+    ) -> tuple[Settled, Sequence[KnownEnrollment]]:
         """What was written, and the enrollments as they were read before."""
         now, locked_rows = await lock(connection, touched)
         if now is None:
@@ -149,7 +149,7 @@ class Ledger:
 
 
 def _difference(
-    enrollment: LockedEnrollment, now: datetime, allowed_lateness: timedelta
+    enrollment: KnownEnrollment, now: datetime, allowed_lateness: timedelta
 ) -> tuple[list[Change], EnrollmentRow, list[Message]]:
     """What to write for one enrollment: changes of achievements, its row, and the messages about both."""
     facts, recorded, row = enrollment.facts, enrollment.recorded, enrollment.row
