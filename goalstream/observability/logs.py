@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Literal
+import time
+from collections.abc import Callable, MutableMapping
+from typing import Any, Literal
 
 import structlog
 
@@ -18,6 +20,45 @@ NOISY_LOGGERS = (
     "goalstream.streams.transport",
 )
 """Libraries that tell at INFO what only their authors want to know; the last two are where Faust logs under our names."""
+
+
+SELDOM_SECONDS = 5.0
+"""A warning that repeats is written so often: in an outage half a dozen of them repeat, and nobody reads more than a line a
+second."""
+
+
+class Seldom:
+    """Lets a repeated warning through only every now and then; errors and everything below always pass.
+
+    A processor for our own log lines, which then tell how many were left out, and a filter for those of libraries.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def __call__(self, _: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if method == "warning":
+            left_out = self._take(str(event.get("event")))
+            if left_out is None:
+                raise structlog.DropEvent
+            if left_out:
+                event["repeated"] = left_out
+        return event
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Of libraries also errors are limited: theirs are outages, which we report ourselves."""
+        return record.levelno < logging.WARNING or self._take(f"{record.name} {record.msg}") is not None
+
+    def _take(self, name: str) -> int | None:
+        """How many were left out since the last one; None if this one is to be left out too."""
+        now = self._clock()
+        if now - self._last.get(name, -SELDOM_SECONDS) < SELDOM_SECONDS:
+            self._left_out[name] = self._left_out.get(name, 0) + 1
+            return None
+        self._last[name] = now
+        return self._left_out.pop(name, 0)
 
 
 def configure_logs(log_format: Literal["json", "console"], level: str) -> None:
@@ -34,8 +75,9 @@ def configure_logs(log_format: Literal["json", "console"], level: str) -> None:
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
     )
+    seldom = Seldom()
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, seldom, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
@@ -52,3 +94,4 @@ def configure_logs(log_format: Literal["json", "console"], level: str) -> None:
     root.setLevel(level.upper())
     for name in NOISY_LOGGERS:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    handler.addFilter(lambda record: not record.name.startswith(NOISY_LOGGERS) or seldom.filter(record))

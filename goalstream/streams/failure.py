@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -20,8 +19,6 @@ FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
 """So that work resumes within seconds after a service is back."""
 
-LOG_EVERY_SECONDS = 1.0
-
 _Result = TypeVar("_Result")
 
 
@@ -30,7 +27,6 @@ class RetryInPlace:
 
     def __init__(self, health: Health) -> None:
         self._health = health
-        self._last_logged = 0.0
 
     async def __call__(self, step: str, action: Callable[[], Awaitable[_Result]]) -> _Result:
         """The result of `action`, whose Unavailable is waited out; any other exception passes."""
@@ -42,7 +38,7 @@ class RetryInPlace:
                 service = "kafka" if isinstance(error, BrokerUnavailable) else "database"
                 self._health.report(service, str(error))
                 metrics.RETRIES.labels(step).inc()
-                self._log(step, service, error)
+                log.warning("waiting_for_service", service=service, step=step, error=str(error))
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, nothing secret
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             else:
@@ -50,9 +46,3 @@ class RetryInPlace:
                     self._health.report("kafka", None)
                     self._health.report("database", None)
                 return result
-
-    def _log(self, step: str, service: str, error: Unavailable) -> None:
-        now = time.monotonic()
-        if now - self._last_logged >= LOG_EVERY_SECONDS:
-            self._last_logged = now
-            log.warning("waiting_for_service", service=service, step=step, error=str(error))
