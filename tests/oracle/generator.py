@@ -205,12 +205,13 @@ class _Storyteller:
         return self._fact(ENROLLMENT_STARTED, moment, self._account(), data)
 
     def _end(self) -> Fact:
-        """Now and then before the start."""
+        """Now and then before the start, or told ahead of its time."""
         chance, moment = self._chance, self._moment(self._chance.choice([1, 5, 5]))
-        self._ends.append(moment)
+        ended_at = chance.choice([moment, moment, moment + 3 * self._tick])
+        self._ends.append(ended_at)
         data = {
             "enrollment_id": chance.choice(self._cast.enrollments),
-            "ended_at": chance.choice([None, notations.time(chance, moment), notations.time(chance, moment)]),
+            "ended_at": chance.choice([None, notations.time(chance, ended_at), notations.time(chance, ended_at)]),
             "reason": chance.choice([None, "completed", "goal_achieved", "goal_achieved"]),
             "contact_id": chance.choice([None, "not used"]),
         }
@@ -252,7 +253,7 @@ class _Storyteller:
                 envelope = {**envelope, "timestamp": notations.time(chance, moment)}
                 return replace(fact, envelope=envelope, timestamp=self._delivered(moment))
             case "event":
-                contradiction = {**data, **self._contradiction(data)}
+                contradiction = {**data, **self._contradiction(fact.topic, data)}
                 return replace(
                     fact, envelope={**envelope, "event_id": chance.choice(self._cast.events), "data": contradiction}
                 )
@@ -264,10 +265,10 @@ class _Storyteller:
                 envelope = {"event_id": chance.choice(self._cast.events), **envelope}
                 return replace(fact, envelope=envelope, wrapping=chance.choice([*Wrapping]))
             case "field":
-                return replace(fact, envelope={**envelope, "data": {**data, **self._contradiction(data)}})
+                return replace(fact, envelope={**envelope, "data": {**data, **self._contradiction(fact.topic, data)}})
         return fact
 
-    def _contradiction(self, data: Mapping[str, object]) -> dict[str, object]:
+    def _contradiction(self, topic: str, data: Mapping[str, object]) -> dict[str, object]:
         """Another value for one of the fields."""
         chance, cast = self._chance, self._cast
         others: dict[str, list[object]] = {
@@ -281,6 +282,8 @@ class _Storyteller:
             "amount": [1, "100", "150.0"],
             "tag_id": ["tag-1", "tag-2", None],
         }
+        if topic == ENROLLMENT_ENDED:
+            return {"reason": chance.choice(others["reason"])}
         name = chance.choice([name for name in others if name in data] or ["name"])
         return {name: chance.choice(others.get(name, [None]))}
 

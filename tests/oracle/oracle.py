@@ -157,7 +157,7 @@ class _Account:
         for event in events:
             for match in matches_of(event, self._goals):
                 copies.setdefault((match.version is None, *match.identity), match)
-        self._matches = sorted(copies.values(), key=lambda match: match.place)
+        self._matches = sorted(copies.values(), key=lambda match: (match.place, match.version is None))
 
     def enrollment_ids(self) -> list[str]:
         return sorted({fact.fields["enrollment_id"] for fact in (*self._starts, *self._ends)})
