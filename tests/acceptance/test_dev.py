@@ -23,7 +23,10 @@ import pytest
 START_SECONDS = 30
 """For a loaded machine; a free one needs three to five."""
 
-STOP_SECONDS = 8
+STOP_SECONDS = 30
+FIRST_GOAL_SECONDS = 40
+"""Two or three on a machine at rest; tests share theirs with others."""
+
 MAX_RESIDENT_BYTES = 400 * 1024 * 1024
 
 pytestmark = pytest.mark.timeout(180)
@@ -134,7 +137,7 @@ def test_the_first_goal_is_achieved_within_seconds_and_ctrl_c_leaves_nothing(fol
         dev.wait_for(r"✓ Schema +\d+ migrations, 5 demo goals \(one per type\)")
         dev.wait_for(r"✓ Worker +\d+ partitions")
         first = dev.wait_for(r"✓ First goal +achieved +(\d+\.\d) s")
-        assert float(first[1]) < 10
+        assert float(first[1]) < FIRST_GOAL_SECONDS
 
         url = dev.wait_for(r"API +(http://127\.0\.0\.1:\d+)/docs")[1]
         token = dev.wait_for(r"TOKEN=(\S+)")[1]

@@ -130,7 +130,7 @@ def test_closing_removes_every_process_and_file(folder: Path, monkeypatch: pytes
         assert family
         assert list(folder.iterdir())
     postgres.close()
-    assert not any(process.is_running() for process in family)
+    assert psutil.wait_procs(family, timeout=30)[1] == []
     assert not list(folder.iterdir())
 
 

@@ -194,14 +194,18 @@ async def check(world: World, workers: Sequence[Worker], told: History) -> None:
     assert all(count == 1 for count in exits.values())
     assert oracle.exits(told, LATENESS) <= exits.keys()
 
-    bad = {told.records[index].value: reason for index, reason in oracle.dead_letters(told)}
-    letters = {
-        value: (dict(headers)["goalstream_reason"] or b"").decode()
-        for worker in workers
-        for topic, _, value, headers in worker.producer.sent
-        if topic == DEAD_LETTER
+    bad = {
+        (record.topic, record.key, record.value, record.headers, reason)
+        for record, reason in ((told.records[index], reason) for index, reason in oracle.dead_letters(told))
     }
-    assert letters == bad
+    assert {letter(*record) for worker in workers for record in worker.producer.sent if record[0] == DEAD_LETTER} == bad
+
+
+def letter(_: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> object:
+    """Where a dead letter came from, what it was, and its reason: what we add stands at the end of the headers."""
+    ours = {name: (text or b"").decode() for name, text in headers if name.startswith("goalstream_")}
+    theirs = tuple(header for header in headers if not header[0].startswith("goalstream_"))
+    return ours["goalstream_topic"], key, value, theirs, ours["goalstream_reason"]
 
 
 @pytest.fixture
