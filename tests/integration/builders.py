@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +25,7 @@ from goalstream.domain.references import ReferenceChange, ReferenceKind
 from goalstream.storage.goals import GoalBook
 from goalstream.storage.ledger import Ledger, Settled
 from goalstream.storage.pool import Database
+from tests.oracle import history
 
 LATENESS = timedelta(hours=72)
 
@@ -204,6 +207,40 @@ class World:
                  from achievements order by 1, 2"""
         )
         return [tuple(row.values()) for row in found if row["valid"]]
+
+
+async def put_goal_versions(database: Database, versions: Iterable[history.GoalVersion]) -> None:
+    """Puts goal versions where they would be, had they been accepted at their time."""
+    rows = [
+        (
+            version.account_id,
+            version.goal_id,
+            version.version,
+            version.workflow_id,
+            version.goal_type,
+            _criteria_json(version.criteria),
+            version.is_active,
+            version.is_deleted,
+            None if version.window is None else int(version.window.total_seconds()),
+            int(version.measure_after_exit.total_seconds()),
+            version.effective_from,
+            version.created_at,
+        )
+        for version in sorted(versions, key=lambda version: version.version)
+    ]
+    async with database.transaction() as connection:
+        await connection.executemany(
+            """insert into goal_versions (account_id, goal_id, version, workflow_id, goal_type, criteria, is_active,
+                                          is_deleted, window_seconds, measure_after_exit_seconds, effective_from,
+                                          goal_created_at, written_at, written_by)
+               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, 'test')""",
+            rows,
+        )
+
+
+def _criteria_json(criteria: Mapping[str, object]) -> str:
+    """Numbers keep the digits that the oracle gives them."""
+    return json.dumps({name: str(value) if name == "min_amount" else value for name, value in criteria.items()})
 
 
 def topics(messages: list[EncodedMessage]) -> list[str]:

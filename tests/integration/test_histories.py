@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -27,9 +27,9 @@ from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.processor import Processor
 from goalstream.streams.publisher import Publisher
 from goalstream.worker import GoalSource
-from tests.integration.builders import World
+from tests.integration.builders import World, put_goal_versions
 from tests.oracle import generator, oracle
-from tests.oracle.history import GoalVersion, Headers, History, Record
+from tests.oracle.history import Headers, History, Record
 from tests.unit.streams.fakes import FakeProducer
 
 EXAMPLES = int(os.environ.get("GOALSTREAM_TEST_EXAMPLES", "200"))
@@ -117,41 +117,6 @@ def _by_partition(records: Iterable[Delivered]) -> dict[tuple[str, int], list[De
     return grouped
 
 
-async def configure(database: Database, versions: Iterable[GoalVersion]) -> None:
-    """Puts goal versions where they would be, had they been accepted at their time."""
-    rows = [
-        (
-            version.account_id,
-            version.goal_id,
-            version.version,
-            version.workflow_id,
-            version.goal_type,
-            _json(version.criteria),
-            version.is_active,
-            version.is_deleted,
-            None if version.window is None else int(version.window.total_seconds()),
-            int(version.measure_after_exit.total_seconds()),
-            version.effective_from,
-            version.created_at,
-        )
-        for version in sorted(versions, key=lambda version: version.version)
-    ]
-    async with database.transaction() as connection:
-        await connection.execute("delete from goal_versions")
-        await connection.executemany(
-            """insert into goal_versions (account_id, goal_id, version, workflow_id, goal_type, criteria, is_active,
-                                          is_deleted, window_seconds, measure_after_exit_seconds, effective_from,
-                                          goal_created_at, written_at, written_by)
-               values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, 'test')""",
-            rows,
-        )
-
-
-def _json(criteria: Mapping[str, object]) -> str:
-    """Numbers keep the digits that the oracle gives them."""
-    return json.dumps({name: str(value) if name == "min_amount" else value for name, value in criteria.items()})
-
-
 def messages(workers: Iterable[Worker], topic: str) -> list[tuple[str, dict[str, Any], bytes]]:
     """`ce_id`, document and bytes of everything published on a topic."""
     found = []
@@ -224,7 +189,8 @@ async def test_whatever_the_order_the_repetition_and_the_batches_the_state_is_wh
     for seed in range(first, min(first + IN_ONE_TEST, EXAMPLES)):
         told = generator.history(seed, SIZES[seed % len(SIZES)], now=datetime.now(UTC), references=False)
         await world.forget()
-        await configure(worlds[0], told.goal_versions)
+        await world.rows("delete from goal_versions")
+        await put_goal_versions(worlds[0], told.goal_versions)
         workers = [Worker(database) for database in worlds]
         await tell(workers, told.records, Random(seed))
         try:

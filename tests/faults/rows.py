@@ -1,0 +1,112 @@
+"""Rows of the table: what each is, where they are found, and running one."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import shutil
+import statistics
+import tempfile
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import tests.faults
+from tests.faults.judge import Findings
+from tests.faults.stage import Ground, NotQuiet, Show
+
+
+class Size(StrEnum):
+    """How much of a row is run."""
+
+    CI = "ci"
+    FULL = "full"
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What a row found. `recoveries` in seconds, one for each fault that was recovered from; `figures` as measured."""
+
+    findings: Findings = field(default_factory=Findings)
+    recoveries: list[float] = field(default_factory=list)
+    figures: dict[str, float | int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One fault. `run` is deterministic in its seed, as far as machines allow."""
+
+    fault: str
+    """As `F16`."""
+
+    title: str
+    run: Callable[[Ground, Size, int], Awaitable[Outcome]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A line of the table."""
+
+    fault: str
+    title: str
+    size: Size
+    seed: int
+    seconds: float
+    outcome: Outcome
+    folder: Path | None
+    """Where the logs and the timeline are, if they were kept."""
+
+    @property
+    def is_clean(self) -> bool:
+        return self.outcome.findings.is_clean
+
+    def recovery(self) -> tuple[float, float] | None:
+        """Median and maximum in seconds, where there is any."""
+        seconds = self.outcome.recoveries
+        return (statistics.median(seconds), max(seconds)) if seconds else None
+
+
+def rows() -> Sequence[Row]:
+    """All rows there are, in the order of their numbers: every module of this folder whose name begins with f and a number."""
+    names = [module.name for module in pkgutil.iter_modules(tests.faults.__path__)]
+    modules = [importlib.import_module(f"tests.faults.{name}") for name in names if _is_row(name)]
+    return sorted((module.ROW for module in modules), key=lambda row: int(row.fault[1:]))
+
+
+def _is_row(module_name: str) -> bool:
+    return module_name.startswith("f") and module_name[1:].partition("_")[0].isdigit()
+
+
+async def run_row(
+    row: Row, size: Size, seed: int, *, kafka: str, postgres: str, show: Show, keep: bool = False
+) -> Result:
+    """Runs a row; logs and timeline are kept where it is not clean, or where `keep` says so."""
+    folder = Path(tempfile.mkdtemp(prefix=f"goalstream-{row.fault}-"))
+    began = time.monotonic()
+    is_kept = True
+    try:
+        try:
+            outcome = await row.run(Ground(kafka=kafka, postgres=postgres, folder=folder, show=show), size, seed)
+        except NotQuiet as missing:
+            outcome = Outcome(findings=Findings(lost=[str(missing)]))
+        except Exception as error:  # noqa: BLE001 - whatever breaks off a row, the next ones are run, and this one failed
+            (folder / "traceback.txt").write_text("".join(traceback.format_exception(error)))
+            outcome = Outcome(findings=Findings(limits_missed=[f"broken off: {error!r}"]))
+        is_kept = keep or not outcome.findings.is_clean
+        if not outcome.findings.is_clean:
+            (folder / "findings.txt").write_text("\n".join(outcome.findings.sentences()) + "\n")
+    finally:
+        if not is_kept:
+            shutil.rmtree(folder)
+    return Result(
+        fault=row.fault,
+        title=row.title,
+        size=size,
+        seed=seed,
+        seconds=time.monotonic() - began,
+        outcome=outcome,
+        folder=folder if is_kept else None,
+    )

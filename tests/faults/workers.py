@@ -1,0 +1,74 @@
+"""A `goalstream worker` as a process that faults can happen to; what it says goes to a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+STOP_SECONDS = 20
+
+
+class WorkerProcess:
+    """One worker through all its lives."""
+
+    def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("GOALSTREAM_")}
+        self.name = name
+        self.log = log
+        self._environment = {**inherited, **environment}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the life that it has, or last had."""
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it lives."""
+        return None if self._process is None else self._process.poll()
+
+    def start(self) -> None:
+        """Begins a life; returns at once."""
+        with self.log.open("ab") as log:
+            # In the folder of its log, where no .env lies.
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "goalstream", "worker"],
+                env=self._environment, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def kill(self) -> None:
+        """kill -9; returns when it is gone."""
+        self._signal(signal.SIGKILL)
+        self._wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: it hangs without dying."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets a paused worker go on."""
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code. Raises TimeoutExpired, whereupon it is still alive."""
+        self._signal(signal.SIGTERM)
+        return self._wait()
+
+    def close(self) -> None:
+        """Ends it, whatever it does; more than once is harmless."""
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "not started"
+        self._process.send_signal(number)
+
+    def _wait(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.wait(STOP_SECONDS)
