@@ -1,0 +1,91 @@
+"""What is acknowledged to Kafka is in PostgreSQL: looked at whenever a worker has just been killed, not only at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from goalstream.storage.pool import Database
+from tests.faults.judge import Findings
+from tests.faults.stage import Stage
+from tests.faults.topics import Stored
+from tests.oracle.envelope import BadRecord
+from tests.oracle.history import (
+    CONTACT_DELETED,
+    CONTACT_MERGED,
+    ENROLLMENT_ENDED,
+    ENROLLMENT_STARTED,
+    EVENT_TOPICS,
+    STATUS_CHANGED,
+    GoalVersion,
+)
+from tests.oracle.matching import matches_of
+from tests.oracle.reading import Told, read
+
+Key = tuple[object, ...]
+"""What tells a stored fact apart from others."""
+
+_STORED = """
+select 'match', account_id::text, contact_id::text, goal_id::text, occurred_at, source, event_id from matches
+ union all
+select 'start', account_id::text, enrollment_id::text, contact_id::text, entered_at, source, event_id from enrollment_starts
+ union all
+select 'end', account_id::text, enrollment_id::text, reason, ended_at, source, event_id from enrollment_ends
+ union all
+select 'status', account_id::text, workflow_id::text, status, occurred_at, source, event_id from workflow_statuses
+ union all
+select 'merge', account_id::text, contact_id::text, into_contact_id::text, occurred_at, source, event_id from contact_merges
+ union all
+select 'deletion', account_id::text, contact_id::text, null, occurred_at, source, event_id from contact_deletions
+"""
+
+
+async def look(stage: Stage, versions: Sequence[GoalVersion]) -> Findings:
+    """Everything below the committed offsets beside what is stored; the offsets are read first, so nothing is excused."""
+    committed = await asyncio.to_thread(stage.topics.committed)
+    stored = await _stored(stage.database)
+    told = await asyncio.to_thread(stage.topics.read, [*{topic for topic, _ in committed}])
+    below = [one for one in told if one.origin[2] < committed.get(one.origin[:2], 0)]
+    missing = sorted(map(str, facts(below, versions) - stored))
+    stage.note("acknowledged is stored", acknowledged=len(below), missing=missing[:20])
+    return Findings(lost=[f"acknowledged, but not in PostgreSQL: {one}" for one in missing])
+
+
+def facts(records: Iterable[Stored], versions: Iterable[GoalVersion]) -> set[Key]:
+    """The keys of all facts that records tell, as the oracle reads them."""
+    goals: dict[str, dict[str, list[GoalVersion]]] = defaultdict(lambda: defaultdict(list))
+    for version in versions:
+        goals[version.account_id][version.goal_id].append(version)
+    found: set[Key] = set()
+    for one in records:
+        try:
+            told = read(one.record)
+        except BadRecord:
+            continue
+        found.update(_keys(told, goals[told.account_id]))
+    return found
+
+
+def _keys(told: Told, goals: dict[str, list[GoalVersion]]) -> Iterable[Key]:
+    account, fields, origin = told.account_id, told.fields, (told.source, told.event_id)
+    match told.topic:
+        case topic if topic in EVENT_TOPICS:
+            for found in matches_of(told, goals):
+                if found.version is not None:
+                    yield "match", account, found.contact_id, found.goal_id, found.occurred_at, *origin
+        case topic if topic == ENROLLMENT_STARTED:
+            yield "start", account, fields["enrollment_id"], fields["contact_id"], fields["entered_at"], *origin
+        case topic if topic == ENROLLMENT_ENDED:
+            yield "end", account, fields["enrollment_id"], fields.get("reason"), fields["ended_at"], *origin
+        case topic if topic == STATUS_CHANGED:
+            yield "status", account, fields["workflow_id"], fields["status"], told.occurred_at, *origin
+        case topic if topic == CONTACT_MERGED:
+            yield "merge", account, fields["contact_id"], fields["into_contact_id"], told.occurred_at, *origin
+        case topic if topic == CONTACT_DELETED:
+            yield "deletion", account, fields["contact_id"], None, told.occurred_at, *origin
+
+
+async def _stored(database: Database) -> set[Key]:
+    async with database.transaction() as connection:
+        return {tuple(row) for row in await connection.fetch(_STORED)}
