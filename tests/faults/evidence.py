@@ -48,8 +48,8 @@ class Evidence:
     """Everything that a judge looks at."""
 
     rows: Sequence[AchievementRow] = ()
-    satisfied: Mapping[Enrollment, datetime] = field(default_factory=dict)
-    exited: Mapping[Enrollment, datetime] = field(default_factory=dict)
+    satisfied: dict[Enrollment, datetime] = field(default_factory=dict)
+    exited: dict[Enrollment, datetime] = field(default_factory=dict)
     messages: Sequence[Message] = ()
     dead_letters: Sequence[Stored] = ()
     topic_prefix: str = ""
