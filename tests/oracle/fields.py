@@ -118,7 +118,11 @@ def _list_of_texts(told: object) -> list[str | None]:
 
 def _amount(told: object) -> Decimal:
     is_number = isinstance(told, int | Decimal) and not isinstance(told, bool)
-    is_text_of_one = isinstance(told, str) and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", told)
+    is_text_of_one = (
+        isinstance(told, str)
+        and len(told) <= _MAX_CHARACTERS
+        and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", told)
+    )
     if not is_number and not is_text_of_one:
         raise BadRecord("wrong_type", "no amount")
     amount = Decimal(str(told))

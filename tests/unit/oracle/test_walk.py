@@ -146,6 +146,7 @@ def test_matches_at_one_time_are_taken_by_the_goals_age_then_by_goal_event_and_s
     assert achieved(started(0), tagged(1), goals=[goal(SECOND_GOAL), goal()]) == {(ENROLLMENT, GOAL): "e1"}
     assert achieved(started(0), tagged(1, "e9"), tagged(1, "e10")) == {(ENROLLMENT, GOAL): "e10"}
     assert achievement(started(0), tagged(1, source="/b"), tagged(1, source="/a")).source == "/a"
+    assert achievement(started(0), tagged(1, "e1", source="/b"), tagged(1, "e2", source="/a")).source == "/b"
 
 
 # 3. One exit.
@@ -406,6 +407,8 @@ def test_a_loser_that_is_merged_away_already_is_not_merged_again() -> None:
     double = [merged(3, ANNA, BERT, "m1"), merged(4, ANNA, CARL, "m2")]
     assert achievement(started(0), tagged(1, contact=BERT), *double).contact_id == BERT
     assert verdict(started(0), tagged(1, contact=CARL), *double) == "contact_merged"
+    told_later = [merged(3, ANNA, BERT, "m1", late=5), merged(4, ANNA, CARL, "m2")]
+    assert achievement(started(0), tagged(1), *told_later).contact_id == BERT
     by_event_id = [merged(3, ANNA, BERT, "m2"), merged(3, ANNA, CARL, "m1")]
     assert achievement(started(0), tagged(1), *by_event_id).contact_id == CARL
 
