@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import hypothesis
 import pytest
 import pytest_socket
 
@@ -28,6 +29,12 @@ POSTGRES_PORT = 5432
 """Where a developer's own PostgreSQL listens, and where nothing may be touched by mistake."""
 
 DROP_ATTEMPTS = 5
+
+# How long an example takes says something about the machine, and nothing about what is tested.
+hypothesis.settings.register_profile(
+    "goalstream", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("goalstream")
 
 _kafka_in_use, _postgres_in_use = ExitStack(), ExitStack()
 

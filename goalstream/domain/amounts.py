@@ -14,7 +14,7 @@ MAX_EXPONENT = 30
 
 # As programs write amounts: within all the limits above, whatever the digits are.
 _USUAL = re.compile(r"\d{1,15}(?:\.\d{1,9})?", re.ASCII).fullmatch
-_NUMBER = re.compile(r"-?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,4})?", re.ASCII).fullmatch
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d{1,4})?", re.ASCII).fullmatch
 
 
 def parse_amount(value: object) -> Decimal | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TypeVar
@@ -42,7 +43,8 @@ class Circumstances:
         self.start = holding_start(_told(facts.starts, recorded_by))
         self.end = holding_end(_told(facts.ends, recorded_by))
         self.contacts = Contacts(_told(facts.contacts, recorded_by))
-        self._statuses = sorted(_told(facts.statuses, recorded_by), key=_status_order)
+        statuses = _told(facts.statuses, recorded_by)
+        self._statuses = statuses if len(statuses) < 2 else sorted(statuses, key=_status_order)
 
     def workflow(self, workflow_id: str, moment: datetime) -> Workflow:
         """A workflow after every status up to a moment; active with logic `any` before the first."""
@@ -86,30 +88,33 @@ class CircumstancesOf:
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
-def holding_start(starts: Iterable[EnrollmentStart]) -> EnrollmentStart | None:
-    """Which of several starts holds: the smallest (`entered_at`, event id); remaining ties by text."""
-    return min(starts, key=_start_order, default=None)
+def holding_start(starts: Sequence[EnrollmentStart]) -> EnrollmentStart | None:
+    """Which of several starts holds: the smallest (`entered_at`, event id); remaining ties by source and payload."""
+    return starts[0] if len(starts) == 1 else min(starts, key=_start_order, default=None)
 
 
-def holding_end(ends: Iterable[EnrollmentEnd]) -> EnrollmentEnd | None:
+def holding_end(ends: Sequence[EnrollmentEnd]) -> EnrollmentEnd | None:
     """Which of several ends holds: the smallest `ended_at`; at equal times the echo of our own exit."""
-    return min(ends, key=_end_order, default=None)
+    return ends[0] if len(ends) == 1 else min(ends, key=_end_order, default=None)
 
 
 def _start_order(start: EnrollmentStart) -> tuple[object, ...]:
-    said = start.contact_id, _by_text(start.trigger_event_id), start.workflow_id
-    return start.entered_at, start.event_id, start.source, *said
+    payload = _canonical(
+        contact_id=start.contact_id, trigger_event_id=start.trigger_event_id, workflow_id=start.workflow_id
+    )
+    return start.entered_at, start.event_id, start.source, payload
 
 
 def _end_order(end: EnrollmentEnd) -> tuple[object, ...]:
-    return end.ended_at, end.reason != GOAL_ACHIEVED, end.event_id, end.source, _by_text(end.reason)
+    return end.ended_at, end.reason != GOAL_ACHIEVED, end.event_id, end.source, _canonical(reason=end.reason)
 
 
 def _status_order(status: WorkflowStatus) -> tuple[object, ...]:
-    said = _by_text(status.goal_logic), _by_text(status.name), status.status
-    return status.occurred_at, status.event_id, status.source, *said
+    payload = _canonical(goal_logic=status.goal_logic, name=status.name, status=status.status)
+    return status.occurred_at, status.event_id, status.source, payload
 
 
-def _by_text(text: str | None) -> tuple[bool, str]:
-    """Nothing comes after every text, as it does in a canonical payload, where the next key or `null` stands instead."""
-    return text is None, text or ""
+def _canonical(**payload: str | None) -> str:
+    """What a fact says, as the one JSON text of it: by it the last ties are decided, by code point."""
+    said = {name: text for name, text in payload.items() if text is not None}
+    return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -201,3 +201,13 @@ def test_the_event_id_decides_before_the_source() -> None:
     assert verdict(match(0), statuses=statuses) is Verdict.WORKFLOW_INACTIVE
     first, _ = settled(match(0, "a", source="t"), match(0, "b", source="s")).verdicts
     assert first[0].event_id == "a"
+
+
+def test_the_last_ties_are_decided_by_the_canonical_json_of_what_a_fact_says() -> None:
+    """A closing quote sorts after a blank, and a quote inside a text is escaped."""
+    assert holding_start([start(trigger_event_id="e1"), start(trigger_event_id="e1 x")]) == start(
+        trigger_event_id="e1 x"
+    )
+    assert holding_start([start(trigger_event_id='e"'), start(trigger_event_id="eA")]) == start(trigger_event_id="eA")
+    promo = [status(-1, name="Promo", event_id="s"), status(-1, "off", name="Promo 2", event_id="s")]
+    assert verdict(match(), statuses=promo) is Verdict.ACHIEVED
