@@ -41,10 +41,23 @@ select account_id::text, contact_id::text, null, occurred_at, source, event_id, 
   from family join contact_deletions using (account_id, contact_id)
 """
 
+# Locked in the order in which matches are stored: two erasures, or an erasure and a store, wait for each other in turn.
 _ERASE_MATCHES = """
+with locked as materialized (
+    select matches.account_id, matches.contact_id, goal_id, occurred_at, source, event_id, enrollment_id
+      from unnest($1::uuid[], $2::uuid[]) as erased (account_id, contact_id)
+      join matches on matches.account_id = erased.account_id and matches.contact_id = erased.contact_id
+     where matches.data is not null
+     order by matches.account_id, matches.contact_id, goal_id, occurred_at, source collate "C", event_id collate "C",
+              enrollment_id
+       for update of matches
+)
 update matches set data = null
-  from unnest($1::uuid[], $2::uuid[]) as erased (account_id, contact_id)
- where matches.account_id = erased.account_id and matches.contact_id = erased.contact_id and matches.data is not null
+  from locked
+ where matches.account_id = locked.account_id and matches.contact_id = locked.contact_id
+   and matches.goal_id = locked.goal_id and matches.occurred_at = locked.occurred_at
+   and matches.source = locked.source and matches.event_id = locked.event_id
+   and matches.enrollment_id = locked.enrollment_id
 """
 
 _ERASE_ACHIEVEMENTS = """
@@ -55,10 +68,12 @@ update achievements set data = null
    and (achievements.account_id, coalesce(match_contact_id, contact_id)) in (select * from unnest($3::uuid[], $4::uuid[]))
 """
 
+# Locked in the order in which they are taken out.
 _OUTGOING = """
 select outbox.account_id::text, message_id::text, body
   from unnest($1::uuid[], $2::text[]) as family (account_id, contact_id)
   join outbox on outbox.account_id = family.account_id and outbox.subject = family.contact_id
+ order by outbox.account_id, message_id
    for update of outbox
 """
 

@@ -33,6 +33,7 @@ select account_id::text, message_id::text, topic, subject, time, body, tracepare
 """
 
 
+_key = attrgetter("account_id", "message_id")
 _row = attrgetter("account_id", "message_id", "topic", "subject", "time", "body", "traceparent")
 
 
@@ -59,8 +60,9 @@ async def insert(
 
 
 async def delete(connection: Connection, messages: Sequence[EncodedMessage]) -> None:
-    """Takes out messages that Kafka has acknowledged."""
-    await connection.execute(_DELETE, [m.account_id for m in messages], [m.message_id for m in messages])
+    """Takes out messages that Kafka has acknowledged; in the order of their keys, as whoever else locks them."""
+    ordered = sorted(messages, key=_key)
+    await connection.execute(_DELETE, [m.account_id for m in ordered], [m.message_id for m in ordered])
 
 
 class Outbox:
