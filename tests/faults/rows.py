@@ -93,14 +93,14 @@ async def run_row(
         except NotQuiet as missing:
             outcome = Outcome(findings=Findings(lost=[str(missing)]))
         except Exception as error:  # noqa: BLE001 - whatever breaks off a row, the next ones are run, and this one failed
-            (folder / "traceback.txt").write_text("".join(traceback.format_exception(error)))
+            _write(folder / "traceback.txt", "".join(traceback.format_exception(error)))
             outcome = Outcome(findings=Findings(limits_missed=[f"broken off: {error!r}"]))
         is_kept = keep or not outcome.findings.is_clean
         if not outcome.findings.is_clean:
-            (folder / "findings.txt").write_text("\n".join(outcome.findings.sentences()) + "\n")
+            _write(folder / "findings.txt", "\n".join(outcome.findings.sentences()) + "\n")
     finally:
         if not is_kept:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     return Result(
         fault=row.fault,
         title=row.title,
@@ -110,3 +110,9 @@ async def run_row(
         outcome=outcome,
         folder=folder if is_kept else None,
     )
+
+
+def _write(path: Path, text: str) -> None:
+    """Also where a cleaner of temporary files has been at work during a long run."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)

@@ -84,6 +84,7 @@ class Stage:
     def note(self, event: str, **said: object) -> None:
         """Writes into the timeline, which is kept when the row fails."""
         at = {"seconds": round(time.monotonic() - self._began, 3), "at": datetime.now(UTC).isoformat()}
+        self._ground.folder.mkdir(exist_ok=True)  # a long run may outlive a cleaner of temporary files
         with (self._ground.folder / "timeline.jsonl").open("a") as timeline:
             timeline.write(json.dumps({**at, "stage": self.name, "event": event, **said}, default=str) + "\n")
 
@@ -200,7 +201,7 @@ class Stage:
         return found
 
     async def close(self) -> None:
-        """Ends the workers, and removes the topics."""
+        """Ends the workers, whatever they do."""
         for worker in self.workers:
             worker.close()
         await self.database.close()

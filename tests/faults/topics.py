@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +21,9 @@ SHORTLY_SECONDS = 2
 """For questions that are asked again: librdkafka repeats one until its time is over, however long the pause in between."""
 
 PORTION = 10_000
+QUIET = 2
+"""Of syslog: librdkafka does not print that a broker is away, which here is often meant to be."""
+
 
 Origin = tuple[str, int, int]
 """Topic without its prefix, partition, offset."""
@@ -44,18 +48,23 @@ class Topics:
         self.prefix = prefix
         self.group = group
         self.partitions = partitions
-        self._admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 3})
-        self._producer = Producer(
-            {
-                "bootstrap.servers": bootstrap_servers,
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": 5,
-                "queue.buffering.max.messages": 200_000,
-                "log_level": 3,
-            }
-        )
+        self._common: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap_servers, "log_level": QUIET}
         self._refused: list[str] = []
+
+    @cached_property
+    def _admin(self) -> AdminClient:
+        return AdminClient(self._common)
+
+    @cached_property
+    def _producer(self) -> Producer:
+        return Producer(
+            self._common
+            | {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "queue.buffering.max.messages": 200_000}
+        )
+
+    def consumer(self) -> Consumer:
+        """One that belongs to no group and commits nothing."""
+        return Consumer(self._common | {"group.id": "nobody", "enable.auto.commit": False})
 
     def send(self, record: Record, partition: int) -> None:
         """Hands a record over, with its own timestamp; returns at once, except while too many are on their way."""
@@ -126,14 +135,7 @@ class Topics:
     def read(self, topics: Iterable[str]) -> list[Stored]:
         """Everything that topics hold now."""
         ends = self.ends(topics)
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.bootstrap_servers,
-                "group.id": "nobody",
-                "enable.auto.commit": False,
-                "log_level": 3,
-            }
-        )
+        consumer = self.consumer()
         try:
             consumer.assign([TopicPartition(self.prefix + topic, number, 0) for topic, number in ends])
             found: list[Stored] = []
@@ -181,14 +183,7 @@ class Arrivals:
     def __init__(self, topics: Topics, topic: str, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._is_over = Event()
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": topics.bootstrap_servers,
-                "group.id": "nobody",
-                "enable.auto.commit": False,
-                "log_level": 3,
-            }
-        )
+        self._consumer = topics.consumer()
         self._consumer.assign([TopicPartition(topics.prefix + topic, n, 0) for n in range(topics.partitions)])
         self._thread = Thread(target=self._watch, daemon=True)
         self._seen: dict[str, float] = {}
