@@ -10,34 +10,20 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from goalstream.domain.goals import Criteria, FormCriteria, GoalType, PurchaseCriteria, TagCriteria, parse_criteria
-from goalstream.errors import DuplicateGoal, GoalLimitExceeded, GoalNotFound, Unavailable
-from goalstream.storage.goals import GoalBook
 from goalstream.storage.pool import Database
 from tests.faults import evidence
+from tests.faults.busy_accounts import Changer, Crowd, status
 from tests.faults.evidence import CONFIGURED
 from tests.faults.judge import Findings
 from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import PARTITIONS, Ground, Stage, stage
 from tests.faults.topics import Arrivals
-from tests.oracle.history import (
-    ENROLLMENT_STARTED,
-    FORM_SUBMITTED,
-    PAYMENT_COMPLETED,
-    STATUS_CHANGED,
-    TAG_ADDED,
-    Fact,
-    GoalVersion,
-    Record,
-    milliseconds,
-    on_the_wire,
-)
+from tests.oracle.history import GoalVersion
 
 SECONDS = {Size.CI: 10, Size.FULL: 600}
 QUIET_SECONDS = {Size.CI: 60, Size.FULL: 300}
@@ -55,13 +41,6 @@ CLOSE = timedelta(milliseconds=20)
 """How near to a change an event is counted as close."""
 
 CONFIGURED_WITHIN_SECONDS = 5.0
-MAX_GOALS = 3
-ATTEMPTS = 20
-
-TAGS, AMOUNTS, FORMS = ("Gold", "Silver"), ("50", "100.00"), ("form-1", "form-2")
-PAID = (40, "50.00", 75, "99.99", 100, 120, "150.0", 200)
-WINDOWS = (None, timedelta(minutes=90), timedelta(hours=3), timedelta(days=2))
-"""Contacts entered one to four hours ago: some are beyond one window and within another."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -88,7 +67,7 @@ async def _run_with_delay(outcome: Outcome, here: Stage, delay: float, size: Siz
     accounts = [
         str(UUID(int=chance.getrandbits(128), version=4)) for _ in range(_hot_sets(SECONDS[size]) * HOT_ACCOUNTS)
     ]
-    await here.tell([(_status(chance, account_id), chance.randrange(PARTITIONS)) for account_id in accounts])
+    await here.tell([(status(chance, account_id), chance.randrange(PARTITIONS)) for account_id in accounts])
     with Arrivals(here.topics, CONFIGURED, time.time) as arrivals:
         told = await _change_and_stream(here, accounts, delay, SECONDS[size], chance)
         await here.quiesce(QUIET_SECONDS[size])
@@ -127,7 +106,7 @@ async def _change_and_stream(
         return accounts[min(number * HOT_ACCOUNTS + chance.randrange(HOT_ACCOUNTS), len(accounts) - 1)]
 
     async def change() -> None:
-        changer = _Changer(database, timedelta(seconds=delay), chance)
+        changer = Changer(database, timedelta(seconds=delay), chance)
         done = 0
         while (gone := time.monotonic() - began) < seconds:
             here.show("changing and streaming", gone, seconds)
@@ -138,7 +117,7 @@ async def _change_and_stream(
         told.changes = done
 
     async def stream() -> None:
-        crowd = _Crowd(chance)
+        crowd = Crowd(chance)
         done = 0
         while (gone := time.monotonic() - began) < seconds:
             while done < gone * EVENTS_PER_SECOND:
@@ -157,124 +136,6 @@ async def _change_and_stream(
         await database.close()
     here.note("streamed", changes=told.changes, refused=told.refused, events=sum(map(len, told.events.values())))
     return told
-
-
-def _workflow(account_id: str) -> str:
-    """The one workflow of an account."""
-    return str(uuid5(NAMESPACE_URL, account_id))
-
-
-def _status(chance: Random, account_id: str) -> Record:
-    """The workflow has been active since yesterday, with either logic."""
-    now = datetime.now(UTC)
-    data = {"workflow_id": _workflow(account_id), "status": "active", "goal_logic": chance.choice(["any", "all"])}
-    return _record(STATUS_CHANGED, account_id, "status-1", now - timedelta(days=1), now, data)
-
-
-def _record(
-    topic: str, account_id: str, event_id: str, moment: datetime, recorded: datetime, data: Mapping[str, object]
-) -> Record:
-    envelope = {"event_id": event_id, "account_id": account_id, "timestamp": moment.isoformat(), "data": data}
-    return on_the_wire(Fact(topic=topic, timestamp=milliseconds(recorded), envelope=envelope))
-
-
-class _Changer:
-    """Somebody who cannot leave the goals alone."""
-
-    def __init__(self, database: Database, delay: timedelta, chance: Random) -> None:
-        self._database = database
-        self._delay = delay
-        self._chance = chance
-        self._goals: dict[str, list[tuple[str, GoalType]]] = defaultdict(list)
-
-    async def change(self, account_id: str) -> int:
-        """One change that is accepted; returns how many were refused before."""
-        book = GoalBook(
-            self._database, account_id=account_id, activation_delay=self._delay, max_goals_per_workflow=MAX_GOALS
-        )
-        for refused in range(ATTEMPTS):
-            with suppress(DuplicateGoal, GoalLimitExceeded, GoalNotFound, Unavailable):
-                if await self._attempt(book, account_id):
-                    return refused
-        return ATTEMPTS
-
-    async def _attempt(self, book: GoalBook, account_id: str) -> bool:
-        """False when nothing would have changed."""
-        chance, goals, workflow_id = self._chance, self._goals[account_id], _workflow(account_id)
-        kind = chance.choice(["criteria"] * 4 + ["pause"] * 3 + ["window"] * 2 + ["after", "delete"])
-        if len(goals) < chance.randint(1, MAX_GOALS):
-            goal_type = chance.choice([GoalType.TAG_ADDED, GoalType.PURCHASE_MADE, GoalType.FORM_SUBMITTED])
-            created = await book.create(
-                workflow_id,
-                goal_type=goal_type,
-                criteria=_criteria(chance, goal_type),
-                window=chance.choice(WINDOWS),
-                measure_after_exit=timedelta(0),
-                actor="fault",
-            )
-            goals.append((created.version.goal_id, goal_type))
-            return True
-        goal_id, goal_type = chance.choice(goals)
-        if kind == "delete":
-            await book.delete(workflow_id, goal_id, expected_version=None, actor="fault")
-            goals.remove((goal_id, goal_type))
-            return True
-        before = (await book.get(workflow_id, goal_id)).version
-        changes: dict[str, object] = {"is_active": not before.is_active}
-        if kind == "criteria":
-            changes = {"criteria": _criteria(chance, goal_type), "is_active": before.is_active or chance.random() < 0.5}
-        elif kind == "window":
-            changes = {"window": chance.choice(WINDOWS)}
-        elif kind == "after":
-            changes = {"measure_after_exit": timedelta(hours=chance.randrange(4))}
-        after = await book.change(workflow_id, goal_id, changes, expected_version=before.version, actor="fault")
-        return after.version.version > before.version
-
-
-def _criteria(chance: Random, goal_type: GoalType) -> Criteria:
-    match goal_type:
-        case GoalType.TAG_ADDED:
-            return TagCriteria(tag_name=chance.choice(TAGS))
-        case GoalType.FORM_SUBMITTED:
-            return FormCriteria(form_id=chance.choice(FORMS))
-        case _:
-            criteria = parse_criteria(GoalType.PURCHASE_MADE, {"min_amount": chance.choice(AMOUNTS)})
-            assert isinstance(criteria, PurchaseCriteria)
-            return criteria
-
-
-class _Crowd:
-    """Enrolled contacts who do things: mostly somebody new, so that most events decide something."""
-
-    def __init__(self, chance: Random) -> None:
-        self._chance = chance
-        self._contacts: dict[str, list[str]] = defaultdict(list)
-
-    def event(self, account_id: str, now: datetime) -> list[Record]:
-        """An event that occurs now; with somebody new the start of the enrollment, before or after it."""
-        chance = self._chance
-        known = self._contacts[account_id]
-        is_new = not known or chance.random() < 0.7
-        contact_id = self._uuid() if is_new else chance.choice(known[-20:])
-        done: list[tuple[str, dict[str, object]]] = [
-            (TAG_ADDED, {"tag_name": chance.choice(TAGS)}),
-            (PAYMENT_COMPLETED, {"amount": chance.choice(PAID)}),
-            (FORM_SUBMITTED, {"form_id": chance.choice(FORMS)}),
-        ]
-        topic, data = chance.choice(done)
-        # A record's timestamp has no microseconds: half of the events occur a little after it, and are dated by it.
-        recorded = now + timedelta(milliseconds=chance.choice([0, 1]))
-        records = [_record(topic, account_id, self._uuid(), now, recorded, {"contact_id": contact_id, **data})]
-        if is_new:
-            known.append(contact_id)
-            entered_at = now - timedelta(seconds=chance.uniform(3_600, 4 * 3_600))
-            enrolled = {"enrollment_id": self._uuid(), "workflow_id": _workflow(account_id), "contact_id": contact_id}
-            records.append(_record(ENROLLMENT_STARTED, account_id, self._uuid(), entered_at, now, enrolled))
-            chance.shuffle(records)
-        return records
-
-    def _uuid(self) -> str:
-        return str(UUID(int=self._chance.getrandbits(128), version=4))
 
 
 async def _judge_configured(

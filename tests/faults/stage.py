@@ -119,7 +119,9 @@ class Stage:
         """SIGTERM to all that live; each must end with exit code 0."""
         found = Findings()
         for worker in self.workers:
-            if worker.exit_code is None:
+            if worker.ended_by_itself:
+                found.limits_missed.append(f"{worker.name} ended by itself with exit code {worker.exit_code}")
+            elif worker.exit_code is None:
                 code = await asyncio.to_thread(worker.stop)
                 self.note("worker stopped", worker=worker.name, exit_code=code)
                 if code:

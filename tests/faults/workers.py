@@ -21,6 +21,7 @@ class WorkerProcess:
         self.log = log
         self._environment = {**inherited, **environment}
         self._process: subprocess.Popen[bytes] | None = None
+        self._shall_live = False
 
     @property
     def pid(self) -> int:
@@ -33,8 +34,14 @@ class WorkerProcess:
         """None while it lives."""
         return None if self._process is None else self._process.poll()
 
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether it is gone and nobody here has ended it."""
+        return self._shall_live and self.exit_code is not None
+
     def start(self) -> None:
         """Begins a life; returns at once."""
+        self._shall_live = True
         with self.log.open("ab") as log:
             # In the folder of its log, where no .env lies.
             self._process = subprocess.Popen(
@@ -44,6 +51,7 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """kill -9; returns when it is gone."""
+        self._shall_live = False
         self._signal(signal.SIGKILL)
         self._wait()
 
@@ -57,6 +65,7 @@ class WorkerProcess:
 
     def stop(self) -> int:
         """SIGTERM; returns the exit code. Raises TimeoutExpired, whereupon it is still alive."""
+        self._shall_live = False
         self._signal(signal.SIGTERM)
         return self._wait()
 
