@@ -7,7 +7,7 @@ import sys
 import structlog
 import typer
 
-from goalstream.cli import events, installation, processes
+from goalstream.cli import dead_letters, events, installation, processes
 from goalstream.cli.terminal import err
 from goalstream.errors import GoalstreamError, SettingsError
 
@@ -30,6 +30,7 @@ for command in (
     processes.dev,
 ):
     app.command()(command)
+app.add_typer(dead_letters.app, name="dead-letters")
 
 
 def main() -> None:

@@ -94,8 +94,9 @@ def _advice(partition: Partition, finding: str) -> str:
     topic, number = partition
     return (
         f"{topic} partition {number}: {finding}, so the contract with its producer seems to have changed. Nothing more "
-        "is acknowledged. Look at the dead-letter topic, mend the producer or raise "
-        "GOALSTREAM_DEAD_LETTER_MAX_IN_A_ROW or GOALSTREAM_DEAD_LETTER_MAX_SHARE (0: never stop), and start again."
+        "is acknowledged. Look at them with `goalstream dead-letters list --since 1h` and `show`, mend the producer or raise "
+        "GOALSTREAM_DEAD_LETTER_MAX_IN_A_ROW or GOALSTREAM_DEAD_LETTER_MAX_SHARE (0: never stop), and start again; "
+        "`goalstream dead-letters redrive` sends again what was set aside."
     )
 
 
