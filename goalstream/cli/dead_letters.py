@@ -14,14 +14,11 @@ from rich.progress import Progress
 
 from goalstream.cli import letter_views as views
 from goalstream.cli.letter_choice import Choice, choose, find, parse_places, read_all
-from goalstream.cli.terminal import err, out, settings_in_force, within_deadline
+from goalstream.cli.terminal import err, out, settings_in_force, wide, within_deadline
 from goalstream.errors import OperatorError
 from goalstream.streams.letters import Place
 
 app = typer.Typer(help="Looks at records that could not be processed, and sends them again.", no_args_is_help=True)
-
-WIDE = 1_000
-"""Columns of a table that no person's terminal shows: nothing is folded."""
 
 Ids: TypeAlias = Annotated[list[str] | None, typer.Argument(help="ids, as `list` shows them: partition:offset")]
 Reason: TypeAlias = Annotated[str | None, typer.Option(help="only those with this reason")]
@@ -55,7 +52,7 @@ def list_letters(
         for letter in shown[-limit:]:
             sys.stdout.write(json.dumps(views.document(letter)) + "\n")
     elif shown:
-        out.print(views.table(shown[-limit:]), width=None if out.is_terminal else WIDE)
+        wide.print(views.table(shown[-limit:]))
     notes = [views.summary(shown)]
     if len(shown) > limit:
         notes.append(f"the newest {limit} are shown")

@@ -32,12 +32,10 @@ def summary(letters: Sequence[Letter]) -> str:
 
 
 def table(letters: Iterable[Letter]) -> Table:
-    """A row for each letter; ids and times are never cut off."""
+    """A row for each letter."""
     found = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("ID", "TIME"):
-        found.add_column(name, no_wrap=True)
-    for name in ("ORIGIN", "REASON", "ATTEMPTS", "BYTES", "KEY", "STATE", "ERROR"):
-        found.add_column(name, overflow="fold", justify="right" if name in ("ATTEMPTS", "BYTES") else "left")
+    for name in ("ID", "TIME", "ORIGIN", "REASON", "ATTEMPTS", "BYTES", "KEY", "STATE", "ERROR"):
+        found.add_column(name, no_wrap=True, justify="right" if name in ("ATTEMPTS", "BYTES") else "left")
     for letter in letters:
         cells = (
             str(letter.place),

@@ -15,7 +15,7 @@ from goalstream.cli.terminal import err, settings_in_force
 
 def worker() -> None:
     """Consumes, decides, publishes; as many as there are partitions."""
-    settings = settings_in_force()
+    settings = settings_in_force(is_process=True)
 
     async def run() -> None:
         from goalstream.worker import Worker
@@ -32,7 +32,7 @@ def worker() -> None:
 
 def api() -> None:
     """Serves the HTTP API."""
-    settings = settings_in_force()
+    settings = settings_in_force(is_process=True)
 
     async def run() -> None:
         from goalstream.api.server import serve

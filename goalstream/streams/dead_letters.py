@@ -43,7 +43,7 @@ class DeadLetters:
     async def send(self, letters: Sequence[DeadLetter]) -> None:
         """Sets records aside and waits until Kafka has acknowledged them. Raises BrokerUnavailable."""
         await self._producer.send(
-            [(self._topic, letter.record.key, letter.record.value, _headers(letter)) for letter in letters]
+            [(self._topic, letter.record.key, letter.record.value, letter_headers(letter)) for letter in letters]
         )
         for letter in letters:
             metrics.DEAD_LETTERS.labels(letter.reason).inc()
@@ -100,7 +100,8 @@ def _advice(partition: Partition, finding: str) -> str:
     )
 
 
-def _headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
+def letter_headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
+    """The original headers, and after them ours: whoever reads them back counts on this order."""
     record = letter.record
     return [
         *record.headers,
