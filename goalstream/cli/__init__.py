@@ -4,7 +4,7 @@ program        the commands, and what becomes of their errors     terminal   wha
 processes      worker, api, dev                                   events     send
 installation   migrate, topics, config, token                     dead_letters   list, show, redrive, drop
 letter_views   how dead letters look                              moments    when, or how long ago
-letter_choice  which dead letters a person means
+letter_choice  which dead letters a person means                  doctor     doctor
 """
 
 from goalstream.cli.program import main

@@ -8,6 +8,7 @@ import structlog
 import typer
 
 from goalstream.cli import dead_letters, events, installation, processes
+from goalstream.cli.doctor import doctor
 from goalstream.cli.terminal import err
 from goalstream.errors import GoalstreamError, SettingsError
 
@@ -27,6 +28,7 @@ for command in (
     events.send,
     installation.token,
     installation.config,
+    doctor,
     processes.dev,
 ):
     app.command()(command)

@@ -8,7 +8,7 @@ from typing import Any
 from aiokafka import TopicPartition
 
 from goalstream.errors import OperatorError
-from goalstream.streams import log
+from goalstream.streams import reading
 from goalstream.streams.letters import Collection, Letter, Place
 from goalstream.streams.ports import Record
 from goalstream.streams.topics import DEAD_LETTER
@@ -32,7 +32,7 @@ class LetterTopic:
 
         Raises OperatorError when there is no such topic.
         """
-        stretches = await log.whole_topic(self._bootstrap_servers, self._topic)
+        stretches = await reading.whole_topic(self._bootstrap_servers, self._topic)
         total = sum(end - begin for begin, end in stretches.values())
         collection = Collection()
         count = 0
@@ -44,7 +44,7 @@ class LetterTopic:
             if count % REPORT_EVERY == 0:
                 on_progress(count, total)
 
-        await log.read(self._bootstrap_servers, stretches, take)
+        await reading.read(self._bootstrap_servers, stretches, take)
         return collection
 
     async def records(self, letters: Sequence[Letter]) -> dict[Place, Record]:
@@ -71,5 +71,5 @@ class LetterTopic:
             if (place := Place(record.partition, record.offset)) in wanted:
                 found[place] = record
 
-        await log.read(self._bootstrap_servers, stretches, take)
+        await reading.read(self._bootstrap_servers, stretches, take)
         return found

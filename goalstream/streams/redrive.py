@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import BrokerResponseError, KafkaError
 
 from goalstream.errors import BrokerUnavailable
-from goalstream.streams import log
+from goalstream.streams import reading
 from goalstream.streams.letter_topic import LetterTopic
 from goalstream.streams.letters import ATTEMPTS_HEADER, MARK_HEADER, Letter, Mark, Place
 from goalstream.streams.ports import Record
@@ -98,8 +98,8 @@ class Redriver:
 
     async def plan(self, letters: Sequence[Letter]) -> tuple[list[Shipment], Refusals]:
         """As `plan`, with the topics that there are."""
-        async with log.admin(self._bootstrap_servers) as client:
-            found = await log.partitions_of(client, {letter.origin.topic for letter in letters})
+        async with reading.admin(self._bootstrap_servers) as client:
+            found = await reading.partitions_of(client, {letter.origin.topic for letter in letters})
         counts = Counter(partition.topic for partition in found)
         return plan(letters, topic_prefix=self._topic_prefix, partitions=counts)
 

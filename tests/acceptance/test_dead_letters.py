@@ -153,6 +153,7 @@ async def test_a_record_from_elsewhere_is_refused_and_the_others_are_sent(settin
     assert found.stderr.splitlines()[-1].endswith("billing.orders is not a topic that goalstream reads")
 
 
+@pytest.mark.real_kafka
 async def test_a_redrive_that_is_killed_goes_on_where_it_was(settings: Settings) -> None:
     stage = stage_of(settings)
     count = 20 * PORTION

@@ -34,6 +34,8 @@ async def reader(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
     )
     try:
         await consumer.start()
+        # aiokafka 0.14: where its own task has not begun to run, stop() raises CancelledError.
+        await asyncio.sleep(0)
         yield consumer
     except (KafkaError, OSError, TimeoutError) as error:
         raise BrokerUnavailable(f"Kafka at {bootstrap_servers} does not answer: {_said(error)}") from error
