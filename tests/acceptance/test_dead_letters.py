@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -36,9 +37,10 @@ def dead_letters(settings: Settings, *arguments: str) -> subprocess.CompletedPro
     return run("dead-letters", *arguments, **environment(settings))
 
 
-def start(settings: Settings, *arguments: str) -> subprocess.Popen[bytes]:
+def start(settings: Settings, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "goalstream", "dead-letters", *arguments]
-    return subprocess.Popen(command, env=environment(settings), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    silent = subprocess.DEVNULL
+    return subprocess.Popen(command, env=environment(settings), stdin=stdin, stdout=silent, stderr=silent)
 
 
 def listed(settings: Settings, *arguments: str) -> list[dict[str, Any]]:
@@ -151,6 +153,20 @@ async def test_a_record_from_elsewhere_is_refused_and_the_others_are_sent(settin
     found = dead_letters(settings, "redrive", "--all")
     assert (found.returncode, found.stdout) == (1, "1 redriven, 1 refused\n")
     assert found.stderr.splitlines()[-1].endswith("billing.orders is not a topic that goalstream reads")
+
+
+@pytest.mark.parametrize(("answer", "state"), [(b"n\n", "open"), (b"y\n", "dropped")])
+async def test_a_person_at_a_terminal_is_asked_first(settings: Settings, answer: bytes, state: str) -> None:
+    stage = stage_of(settings)
+    await stage.set_aside(stage.record(1))
+    person, terminal = os.openpty()
+    process = start(settings, "drop", "--all", stdin=terminal)
+    os.write(person, answer)
+    code = await asyncio.to_thread(process.wait, 30)
+    os.close(person)
+    os.close(terminal)
+    (letter,) = listed(settings, "--include-done")
+    assert (code, letter["state"]) == (0 if state == "dropped" else 1, state)
 
 
 @pytest.mark.real_kafka
