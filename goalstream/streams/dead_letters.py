@@ -43,7 +43,7 @@ class DeadLetters:
     async def send(self, letters: Sequence[DeadLetter]) -> None:
         """Sets records aside and waits until Kafka has acknowledged them. Raises BrokerUnavailable."""
         await self._producer.send(
-            [(self._topic, letter.record.key, letter.record.value, _headers(letter)) for letter in letters]
+            [(self._topic, letter.record.key, letter.record.value, letter_headers(letter)) for letter in letters]
         )
         for letter in letters:
             metrics.DEAD_LETTERS.labels(letter.reason).inc()
@@ -94,12 +94,14 @@ def _advice(partition: Partition, finding: str) -> str:
     topic, number = partition
     return (
         f"{topic} partition {number}: {finding}, so the contract with its producer seems to have changed. Nothing more "
-        "is acknowledged. Look at the dead-letter topic, mend the producer or raise "
-        "GOALSTREAM_DEAD_LETTER_MAX_IN_A_ROW or GOALSTREAM_DEAD_LETTER_MAX_SHARE (0: never stop), and start again."
+        "is acknowledged. Look at them with `goalstream dead-letters list --since 1h` and `show`, mend the producer or raise "
+        "GOALSTREAM_DEAD_LETTER_MAX_IN_A_ROW or GOALSTREAM_DEAD_LETTER_MAX_SHARE (0: never stop), and start again; "
+        "`goalstream dead-letters redrive` sends again what was set aside."
     )
 
 
-def _headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
+def letter_headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
+    """The original headers, and after them ours: whoever reads them back counts on this order."""
     record = letter.record
     return [
         *record.headers,

@@ -105,14 +105,17 @@ async def _by_partition(
     counts = {topic: len(await producer.partitions_for(topic)) for topic in {record[0] for record in records}}
     for record in records:
         topic, key, *_ = record
-        hashed = random.getrandbits(31) if key is None else _hash(key)
+        hashed = random.getrandbits(31) if key is None else key_hash(key)
         grouped[topic, hashed % counts[topic]].append(record)
     return grouped
 
 
 @lru_cache(maxsize=4096)
-def _hash(key: bytes) -> int:
-    """Remembered, since an achievement and its exit have the same key and the function is pure Python."""
+def key_hash(key: bytes) -> int:
+    """What Kafka's own clients take modulo the number of partitions.
+
+    Remembered, since an achievement and its exit have the same key and the function is pure Python.
+    """
     return int(murmur2(key)) & 0x7FFFFFFF
 
 

@@ -58,7 +58,8 @@ class TopicReport:
     differences: tuple[str, ...] = ()
 
 
-def _wanted_config(name: str) -> dict[str, str]:
+def wanted_config(name: str) -> dict[str, str]:
+    """The settings that a topic must have, whoever created it; `name` is without prefix."""
     config = {
         "message.timestamp.type": "CreateTime",
         "cleanup.policy": "compact" if name in COMPACTED_TOPICS else "delete",
@@ -121,7 +122,7 @@ async def _create(
     admin: AIOKafkaAdminClient, names: list[str], prefix: str, partitions: int, replication_factor: int
 ) -> None:
     topics = [
-        NewTopic(prefix + name, partitions, replication_factor, topic_configs=_wanted_config(name)) for name in names
+        NewTopic(prefix + name, partitions, replication_factor, topic_configs=wanted_config(name)) for name in names
     ]
     response = await admin.create_topics(topics, timeout_ms=ADMIN_TIMEOUT_MS)
     for name, code, *rest in response.topic_errors:
@@ -139,7 +140,7 @@ async def _differences(
         actual = {entry[0]: entry[1] for entry in entries}
         found += [
             f"{key} is {actual.get(key)}, not {value}"
-            for key, value in _wanted_config(name).items()
+            for key, value in wanted_config(name).items()
             if actual.get(key) != value
         ]
     return tuple(found)

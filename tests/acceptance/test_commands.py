@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,24 +10,11 @@ import pytest
 from goalstream.api.tokens import verify_token
 from goalstream.config import Settings
 from goalstream.streams.topics import ALL_TOPICS
+from tests.acceptance.command import run
 from tests.acceptance.crm import Crm, envelope, environment
 from tests.integration.builders import new_id
 
 pytestmark = pytest.mark.timeout(120)
-
-
-def run(*arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
-    """`goalstream …` with these settings and nothing else in its environment."""
-    found = subprocess.run(
-        [sys.executable, "-m", "goalstream", *arguments],
-        env={"PATH": "/usr/bin:/bin", "NO_COLOR": "1"} | variables,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert "Traceback" not in found.stderr
-    return found
 
 
 def test_wrong_settings_are_told_all_together_with_exit_code_2() -> None:

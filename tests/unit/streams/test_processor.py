@@ -193,8 +193,10 @@ async def test_too_many_dead_letters_in_a_row_stop_the_worker() -> None:
     for _ in range(3):
         await stage.process(FakeRecord(value=b"nonsense"))
     await stage.process(tagged("e1"))
-    with pytest.raises(TooManyDeadLetters, match="GOALSTREAM_DEAD_LETTER_MAX_IN_A_ROW"):
+    with pytest.raises(TooManyDeadLetters, match="GOALSTREAM_DEAD_LETTER_MAX_IN_A_ROW") as stopped:
         await stage.process(*[FakeRecord(value=b"nonsense")] * 4)
+    assert "`goalstream dead-letters list --since 1h`" in str(stopped.value)
+    assert "`goalstream dead-letters redrive`" in str(stopped.value)
 
 
 async def test_too_large_a_share_of_dead_letters_stops_the_worker() -> None:

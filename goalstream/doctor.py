@@ -1,0 +1,154 @@
+"""The doctor: everything that can be wrong around goalstream, looked at together, each in a sentence with what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from importlib import metadata
+from typing import NamedTuple
+
+from goalstream.config import Settings
+from goalstream.errors import GoalstreamError, SettingsError, Unavailable
+from goalstream.observability.findings import Finding, Verdict, ok, unknown, warning, wrong
+from goalstream.storage.checkup import DatabaseCheckup
+from goalstream.streams.checkup import KafkaCheckup
+from goalstream.streams.group_checkup import GroupCheckup
+
+CHECK_SECONDS = 20.0
+"""For each check; all run side by side."""
+
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "[::1]")
+
+Clock = Callable[[], datetime]
+
+
+class Check(NamedTuple):
+    """A name, and what looks; where it is `vital`, a service that is away is what is wrong."""
+
+    name: str
+    look: Callable[[], Awaitable[Finding]]
+    vital: str = ""
+    """What to do when the service is away."""
+
+
+class Result(NamedTuple):
+    """What a check came to."""
+
+    check: str
+    finding: Finding
+
+
+def checks(settings: Settings, now: Clock) -> list[Check]:
+    """All checks, in the order in which they are shown."""
+    url, prefix = settings.database_url.get_secret_value(), settings.kafka_topic_prefix
+    database = DatabaseCheckup(url)
+    kafka = KafkaCheckup(settings.kafka_bootstrap_servers, topic_prefix=prefix)
+    group = GroupCheckup(settings.kafka_bootstrap_servers, group_id=settings.kafka_group_id, topic_prefix=prefix)
+
+    async def judged_settings() -> Finding:
+        return judge_settings(settings)
+
+    return [
+        Check("settings", judged_settings),
+        Check("versions", _versions),
+        Check("database", database.reach, "is PostgreSQL running, and GOALSTREAM_DATABASE_URL right?"),
+        Check("migrations", database.migrations),
+        Check("row security", database.row_security),
+        Check("kafka", kafka.reach, "is Kafka running, and GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS right?"),
+        Check("topics", kafka.topics),
+        Check("group", group.group),
+        Check("database clock", lambda: database.clock(now)),
+        Check("kafka clock", lambda: kafka.clock(now)),
+        Check("outbox", database.outbox),
+        Check("dead letters", lambda: group.dead_letters(now)),
+    ]
+
+
+async def examine(checks: Sequence[Check], *, check_seconds: float = CHECK_SECONDS) -> list[Result]:
+    """Runs all checks side by side, each within its deadline, whatever becomes of the others."""
+    looking = {asyncio.create_task(_look(check)): check for check in checks}
+    await asyncio.wait(looking, timeout=check_seconds)
+    results = []
+    for task, check in looking.items():
+        if task.done():
+            results.append(Result(check.name, task.result()))
+        else:
+            task.cancel()
+            too_slow = f"no answer within {check_seconds:g} s"
+            results.append(Result(check.name, wrong(too_slow, check.vital) if check.vital else unknown(too_slow)))
+    return results
+
+
+async def examine_without_settings(error: SettingsError) -> list[Result]:
+    """What can be said where the settings are wrong."""
+    problems = wrong("; ".join(error.problems), "mend them, and look again at everything else")
+    return [Result("settings", problems), Result("versions", await _versions())]
+
+
+def worst(results: Sequence[Result]) -> Verdict:
+    """What they come to together; what could not be asked does not count."""
+    found = {result.finding.verdict for result in results}
+    return next((verdict for verdict in (Verdict.WRONG, Verdict.WARNING) if verdict in found), Verdict.OK)
+
+
+def judge_settings(settings: Settings) -> Finding:
+    """The settings: what is fine on a developer's machine and unsafe in production."""
+    url, chosen = settings.database_url.get_secret_value(), settings.model_fields_set
+    host = url.partition("://")[2].rpartition("@")[2]
+    problems = [
+        text
+        for is_so, text in (
+            (settings.jwt_secret is None, "GOALSTREAM_JWT_SECRET is not set: the API lets nobody in"),
+            ("kafka_bootstrap_servers" not in chosen, "GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS is the default"),
+            ("database_url" not in chosen, "GOALSTREAM_DATABASE_URL is the default, without password"),
+            (
+                "sslmode=" not in url and not host.startswith(("/", *LOCAL_HOSTS)),
+                "GOALSTREAM_DATABASE_URL does not insist on TLS (sslmode=verify-full)",
+            ),
+            (settings.topic_replication_factor == 1, "GOALSTREAM_TOPIC_REPLICATION_FACTOR=1: a lost disk loses events"),
+            (settings.metrics_port == 0, "GOALSTREAM_METRICS_PORT=0: nobody can see whether a worker is well"),
+            (
+                not (settings.dead_letter_max_in_a_row and settings.dead_letter_max_share),
+                "a limit of dead letters is 0: a worker goes on when the contract has changed",
+            ),
+        )
+        if is_so
+    ]
+    if problems:
+        return warning("; ".join(problems), "`goalstream config` shows what is in force, and where it comes from")
+    return ok(f"{len(chosen)} settings are chosen, the others are safe defaults")
+
+
+async def _look(check: Check) -> Finding:
+    try:
+        return await check.look()
+    except Unavailable as error:
+        return wrong(_line(error), check.vital) if check.vital else unknown(f"cannot be asked: {_line(error)}")
+    except GoalstreamError as error:
+        return wrong(_line(error), "")
+    except Exception as error:  # noqa: BLE001 - a defect of one check: the others still tell what they found
+        return unknown(f"a defect of goalstream: {type(error).__name__}: {_line(error)}")
+
+
+async def _versions() -> Finding:
+    """Python, goalstream, and the libraries that it works with in one version only."""
+    pins = [entry.split("==") for entry in metadata.requires("goalstream") or () if "==" in entry and ";" not in entry]
+    return judge_versions({name: (wanted, metadata.version(name)) for name, wanted in pins})
+
+
+def judge_versions(pinned: dict[str, tuple[str, str]]) -> Finding:
+    """Libraries with the version that goalstream is proved with, and the one that is installed."""
+    python = ".".join(str(part) for part in sys.version_info[:3])
+    sentence = f"goalstream {metadata.version('goalstream')}, Python {python}"
+    others = [f"{name} {found}, not {wanted}" for name, (wanted, found) in pinned.items() if found != wanted]
+    if others:
+        return wrong(
+            f"{sentence}, {', '.join(others)}", "install goalstream as it is locked: neighbours break rebalances"
+        )
+    return ok(", ".join([sentence, *(f"{name} {found}" for name, (_, found) in pinned.items())]))
+
+
+def _line(error: BaseException) -> str:
+    return str(error).split("\n", 1)[0]

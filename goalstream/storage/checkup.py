@@ -1,0 +1,145 @@
+"""What `goalstream doctor` asks of PostgreSQL: is it there, is it ours, do accounts stay apart, and does the outbox empty."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+import asyncpg
+
+from goalstream.observability.findings import Finding, counted, judge_clock, ok, unknown, warning, wrong
+from goalstream.storage.migrate import pending
+from goalstream.storage.pool import translated_errors
+
+CONNECT_SECONDS = 5
+LEAST_VERSION = 15
+
+DUE_WARNING_SECONDS = 10
+DUE_WRONG_SECONDS = 60
+"""Sweepers look every second: what has been due for so long, nobody publishes."""
+
+# Ahead of a table's owner, row security stands only where it is forced. Tables without accounts have nothing to separate.
+_OPEN_TABLES = """
+select relation.relname
+  from pg_class as relation
+  join pg_attribute as attribute on attribute.attrelid = relation.oid and attribute.attname = 'account_id'
+ where relation.relnamespace = current_schema()::regnamespace and relation.relkind in ('r', 'p')
+   and not (relation.relrowsecurity and relation.relforcerowsecurity)
+ order by relation.relname
+"""
+
+_TABLES = """
+select count(*)
+  from pg_class as relation
+  join pg_attribute as attribute on attribute.attrelid = relation.oid and attribute.attname = 'account_id'
+ where relation.relnamespace = current_schema()::regnamespace and relation.relkind in ('r', 'p')
+"""
+
+_ROLE = "select current_user as name, rolsuper, rolbypassrls from pg_roles where rolname = current_user"
+
+_OUTBOX = """
+select count(*) as depth, extract(epoch from clock_timestamp() - min(publish_after))::float8 as due_seconds
+  from outbox
+"""
+
+
+class DatabaseCheckup:
+    """The checks; each opens a connection of its own, and raises DatabaseUnavailable where PostgreSQL does not answer."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    async def reach(self) -> Finding:
+        """Whether it answers, and is new enough."""
+        begin = time.monotonic()
+        async with self._connection() as connection:
+            took_ms = (time.monotonic() - begin) * 1000
+            return judge_version(connection.get_server_version().major, await _version(connection), took_ms)
+
+    async def migrations(self) -> Finding:
+        """Whether every migration of this release is applied."""
+        missing = await pending(self._url)
+        if missing:
+            return wrong(f"pending: {', '.join(missing)}", "run `goalstream migrate`")
+        return ok("all are applied")
+
+    async def row_security(self) -> Finding:
+        """Whether PostgreSQL keeps accounts apart: for this role, on every table that has accounts."""
+        async with self._connection() as connection:
+            role = await connection.fetchrow(_ROLE)
+            tables = await connection.fetchval(_TABLES)
+            unprotected = [row["relname"] for row in await connection.fetch(_OPEN_TABLES)]
+        is_bound = not (role is None or role["rolsuper"] or role["rolbypassrls"])
+        return judge_row_security("" if role is None else role["name"], is_bound, tables, unprotected)
+
+    async def clock(self, now: Callable[[], datetime]) -> Finding:
+        """PostgreSQL's clock beside ours."""
+        async with self._connection() as connection:
+            await connection.fetchval("select 1")
+            before = now()
+            there: datetime = await connection.fetchval("select clock_timestamp()")
+            after = now()
+        half = (after - before) / 2
+        return judge_clock("PostgreSQL's clock", (there - before - half).total_seconds(), half.total_seconds())
+
+    async def outbox(self) -> Finding:
+        """Whether messages leave the outbox."""
+        async with self._connection() as connection:
+            if await connection.fetchval("select to_regclass('outbox') is null"):
+                return unknown("it does not exist yet", "run `goalstream migrate`")
+            row = await connection.fetchrow(_OUTBOX)
+        return judge_outbox(0, None) if row is None else judge_outbox(row["depth"], row["due_seconds"])
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+        with translated_errors():
+            connection = await asyncpg.connect(
+                self._url, timeout=CONNECT_SECONDS, server_settings={"goalstream.scope": "worker", "timezone": "UTC"}
+            )
+            try:
+                yield connection
+            finally:
+                await connection.close(timeout=1)
+
+
+def judge_version(major: int, version: str, took_ms: float) -> Finding:
+    """PostgreSQL's version."""
+    sentence = f"PostgreSQL {version} answers in {took_ms:.0f} ms"
+    if major < LEAST_VERSION:
+        return wrong(sentence, f"goalstream needs PostgreSQL {LEAST_VERSION} or newer")
+    return ok(sentence)
+
+
+def judge_row_security(role: str, is_bound: bool, tables: int, unprotected: list[str]) -> Finding:
+    """Row-level security: who is bound by it, and where it stands."""
+    problems, advice = [], []
+    if not is_bound:
+        problems.append(f"it does not bind the role {role}")
+        advice.append("give goalstream a role that is neither superuser nor bypassrls")
+    if unprotected:
+        problems.append(f"it is not enabled and forced on {', '.join(unprotected)}")
+        advice.append("`alter table … enable row level security, force row level security`")
+    if problems:
+        return wrong("; ".join(problems), "; ".join(advice))
+    if not tables:
+        return unknown("there are no tables yet", "run `goalstream migrate`")
+    return ok(f"it is forced on {counted(tables, 'table')} and binds the role {role}")
+
+
+def judge_outbox(depth: int, due_seconds: float | None) -> Finding:
+    """The outbox: how many messages wait, and for how long the oldest has been due (None or negative: not yet)."""
+    if due_seconds is None or due_seconds <= 0:
+        return ok(f"{counted(depth, 'message')}, none of them due")
+    sentence = f"{counted(depth, 'message')}, the oldest due for {timedelta(seconds=round(due_seconds))}"
+    advice = "is a worker running, and does Kafka take what it sends? Its log says `sweep_failed`, and /readyz why"
+    if due_seconds > DUE_WRONG_SECONDS:
+        return wrong(sentence, advice)
+    if due_seconds > DUE_WARNING_SECONDS:
+        return warning(sentence, advice)
+    return ok(sentence)
+
+
+async def _version(connection: asyncpg.Connection[asyncpg.Record]) -> str:
+    return str(await connection.fetchval("show server_version"))

@@ -1,0 +1,112 @@
+"""Reading a stretch of Kafka's log without a group: nobody's offsets move, and the end is known before the first record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from goalstream.errors import BrokerUnavailable, OperatorError
+from goalstream.streams.topics import DEAD_LETTER_MAX_BYTES
+
+REQUEST_TIMEOUT_MS = 8_000
+STUCK_SECONDS = 20
+"""Without a single record for so long, reading is given up."""
+
+Stretches = Mapping[TopicPartition, tuple[int, int]]
+"""From which offset (inclusive) to which (exclusive), by partition."""
+
+
+@asynccontextmanager
+async def reader(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer without a group. Raises BrokerUnavailable, also for what Kafka says inside the block."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        max_partition_fetch_bytes=DEAD_LETTER_MAX_BYTES,
+    )
+    try:
+        await consumer.start()
+        # aiokafka 0.14: where its own task has not begun to run, stop() raises CancelledError.
+        await asyncio.sleep(0)
+        yield consumer
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokerUnavailable(f"Kafka at {bootstrap_servers} does not answer: {_said(error)}") from error
+    finally:
+        await consumer.stop()
+
+
+@asynccontextmanager
+async def admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client. Raises BrokerUnavailable, also for what Kafka says inside the block."""
+    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        await client.start()
+        yield client
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise BrokerUnavailable(f"Kafka at {bootstrap_servers} does not answer: {_said(error)}") from error
+    finally:
+        await client.close()
+
+
+async def partitions_of(client: AIOKafkaAdminClient, topics: Iterable[str]) -> list[TopicPartition]:
+    """The partitions of those topics that exist. Never asks about one that does not: a broker may make it then."""
+    existing = set(await client.list_topics()) & set(topics)
+    if not existing:
+        return []
+    return [
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in await client.describe_topics(sorted(existing))
+        for partition in topic["partitions"]
+    ]
+
+
+async def whole_topic(bootstrap_servers: str, topic: str) -> Stretches:
+    """All that a topic holds at this moment. Raises BrokerUnavailable, or OperatorError where it does not exist."""
+    async with admin(bootstrap_servers) as client:
+        partitions = await partitions_of(client, [topic])
+    if not partitions:
+        raise OperatorError(f"topic {topic} does not exist: run `goalstream topics`")
+    async with reader(bootstrap_servers) as consumer:
+        begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+    return {partition: (begins[partition], ends[partition]) for partition in partitions}
+
+
+async def read(bootstrap_servers: str, stretches: Stretches, take: Callable[[Any], None]) -> None:
+    """Hands every record of the stretches to `take`, each partition in order. Raises BrokerUnavailable."""
+    open_ends = {partition: end for partition, (begin, end) in stretches.items() if begin < end}
+    if not open_ends:
+        return
+    async with reader(bootstrap_servers) as consumer:
+        consumer.assign(list(open_ends))
+        for partition in open_ends:
+            consumer.seek(partition, stretches[partition][0])
+        while open_ends:
+            async with asyncio.timeout(STUCK_SECONDS):
+                fetched: Mapping[TopicPartition, list[Any]] = {}
+                while not fetched and not await _are_passed(consumer, open_ends):
+                    fetched = await consumer.getmany(timeout_ms=500)
+            for partition, records in fetched.items():
+                for record in records:
+                    if record.offset < stretches[partition][1]:
+                        take(record)
+            for partition, end in list(open_ends.items()):
+                if await consumer.position(partition) >= end:
+                    del open_ends[partition]
+                    consumer.pause(partition)
+
+
+async def _are_passed(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
+    """Also where nothing comes any more: what was read of may have been deleted meanwhile, or holds only the broker's own."""
+    return all([await consumer.position(partition) >= end for partition, end in ends.items()])
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, KafkaError) else f"{type(error).__name__} {error}".strip()
