@@ -22,9 +22,6 @@ from goalstream.streams.topics import DEAD_LETTER, READ_TOPICS
 LOOK_AGAIN_SECONDS = 3.0
 """Longer than a worker takes from a batch to its commit: a group that moves nothing in so long stands still."""
 
-SMALL_LAG = 100
-"""So few are looked at: what a transaction leaves in the log is no record, and never acknowledged."""
-
 DEAD_LETTER_HOURS = 1
 WARNING_SHARE = 0.01
 WRONG_SHARE = 0.1
@@ -58,16 +55,16 @@ class GroupCheckup:
             if not partitions:
                 return unknown("there are no topics to read yet", "run `goalstream topics`")
             first = await self._acknowledged(client, partitions)
-            behind = await _behind(consumer, first)
+            behind = await reading.behind(consumer, first)
             has_moved = False
             if behind:
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
                 second = await self._acknowledged(client, partitions)
                 has_moved = second != first
-                behind = await _behind(consumer, second)
+                behind = await reading.behind(consumer, second)
             members = await self._members(client)
         if not has_moved:
-            behind = await self._without_traces_of_transactions(behind)
+            behind = await reading.that_hold_records(self._bootstrap_servers, behind)
         lag: Counter[str] = Counter()
         for partition, (begin, end) in behind.items():
             lag[partition.topic] += end - begin
@@ -122,21 +119,6 @@ class GroupCheckup:
         members = [member for answer in answers for group in answer.groups for member in group[5]]
         return Members(len(members), sum(not _partitions(member[4]) for member in members))
 
-    async def _without_traces_of_transactions(self, behind: reading.Stretches) -> reading.Stretches:
-        """Where little is left, only what holds a record."""
-        small = {partition: (begin, end) for partition, (begin, end) in behind.items() if end - begin <= SMALL_LAG}
-        with_records: set[TopicPartition] = set()
-        await reading.read(
-            self._bootstrap_servers,
-            small,
-            lambda record: with_records.add(TopicPartition(record.topic, record.partition)),
-        )
-        return {
-            partition: stretch
-            for partition, stretch in behind.items()
-            if partition not in small or partition in with_records
-        }
-
 
 def judge_group(group_id: str, lag: Mapping[str, int], *, has_moved: bool, members: Members | None) -> Finding:
     """The group: records not acknowledged yet by topic, whether it acknowledged any while we looked, and its members."""
@@ -182,16 +164,6 @@ def judge_dead_letters(reasons: Mapping[str, int], records: int | None) -> Findi
     if share >= WRONG_SHARE and letters >= WRONG_LETTERS:
         return wrong(sentence, f"{advice}, and ask the producer what has changed")
     return warning(sentence, advice) if share >= WARNING_SHARE else ok(sentence)
-
-
-async def _behind(consumer: AIOKafkaConsumer, acknowledged: Mapping[TopicPartition, int]) -> reading.Stretches:
-    """What is not acknowledged, and still there, by partition."""
-    partitions = list(acknowledged)
-    begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-    stretches = {
-        partition: (max(offset, begins[partition]), ends[partition]) for partition, offset in acknowledged.items()
-    }
-    return {partition: (begin, end) for partition, (begin, end) in stretches.items() if begin < end}
 
 
 async def _since(

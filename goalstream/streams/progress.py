@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import TypeAlias
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-
-from goalstream.errors import BrokerUnavailable
+from goalstream.streams import reading
 from goalstream.streams.topics import READ_TOPICS
 
 LOOK_SECONDS = 1.0
-
-Offsets: TypeAlias = Mapping[TopicPartition, int]
 
 
 class Progress:
@@ -31,34 +23,23 @@ class Progress:
 
         Raises BrokerUnavailable.
         """
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap_servers)
-        try:
-            await admin.start()
-            await consumer.start()
-            ends = await self._ends(admin, consumer)
+        async with reading.admin(self._bootstrap_servers) as admin, reading.reader(self._bootstrap_servers) as consumer:
+            partitions = await reading.partitions_of(admin, self._topics)
+            ends = await consumer.end_offsets(partitions)
+            before = None
             while True:
-                acknowledged = await admin.list_consumer_group_offsets(self._group_id)
-                if has_passed({partition: found.offset for partition, found in acknowledged.items()}, ends):
+                acknowledged = dict.fromkeys(partitions, 0)
+                for partition, found in (await admin.list_consumer_group_offsets(self._group_id)).items():
+                    if partition in acknowledged and found.offset > 0:
+                        acknowledged[partition] = found.offset
+                left = {
+                    partition: (begin, ends[partition])
+                    for partition, (begin, _) in (await reading.behind(consumer, acknowledged)).items()
+                    if begin < ends[partition]
+                }
+                if left and acknowledged == before:
+                    left = dict(await reading.that_hold_records(self._bootstrap_servers, left))
+                if not left:
                     return
+                before = acknowledged
                 await asyncio.sleep(LOOK_SECONDS)
-        except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerUnavailable(f"Kafka does not tell how far the group is: {type(error).__name__}") from error
-        finally:
-            await consumer.stop()
-            await admin.close()
-
-    async def _ends(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> Offsets:
-        described = await admin.describe_topics(self._topics)
-        partitions = [
-            TopicPartition(topic["topic"], partition["partition"])
-            for topic in described
-            for partition in topic["partitions"]
-        ]
-        ends: Offsets = await consumer.end_offsets(partitions)
-        return ends
-
-
-def has_passed(acknowledged: Offsets, ends: Offsets) -> bool:
-    """Whether every partition is acknowledged up to its end; an empty one never is, and need not be."""
-    return all(acknowledged.get(partition, 0) >= end for partition, end in ends.items())

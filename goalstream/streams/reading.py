@@ -18,6 +18,9 @@ REQUEST_TIMEOUT_MS = 8_000
 STUCK_SECONDS = 20
 """Without a single record for so long, reading is given up."""
 
+SHORT_STRETCH = 100
+"""So short ones are looked into: what a transaction leaves in the log is no record, and never acknowledged."""
+
 Stretches = Mapping[TopicPartition, tuple[int, int]]
 """From which offset (inclusive) to which (exclusive), by partition."""
 
@@ -77,6 +80,30 @@ async def whole_topic(bootstrap_servers: str, topic: str) -> Stretches:
     async with reader(bootstrap_servers) as consumer:
         begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
     return {partition: (begins[partition], ends[partition]) for partition in partitions}
+
+
+async def behind(consumer: AIOKafkaConsumer, acknowledged: Mapping[TopicPartition, int]) -> Stretches:
+    """What is not acknowledged, and still there, by partition. Raises what the driver raises."""
+    partitions = list(acknowledged)
+    begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+    stretches = {
+        partition: (max(offset, begins[partition]), ends[partition]) for partition, offset in acknowledged.items()
+    }
+    return {partition: (begin, end) for partition, (begin, end) in stretches.items() if begin < end}
+
+
+async def that_hold_records(bootstrap_servers: str, stretches: Stretches) -> Stretches:
+    """The stretches without those short ones that hold no record. Raises BrokerUnavailable."""
+    short = {partition: (begin, end) for partition, (begin, end) in stretches.items() if end - begin <= SHORT_STRETCH}
+    with_records: set[TopicPartition] = set()
+    await read(
+        bootstrap_servers, short, lambda record: with_records.add(TopicPartition(record.topic, record.partition))
+    )
+    return {
+        partition: stretch
+        for partition, stretch in stretches.items()
+        if partition not in short or partition in with_records
+    }
 
 
 async def read(bootstrap_servers: str, stretches: Stretches, take: Callable[[Any], None]) -> None:

@@ -8,12 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import pytest
-from aiokafka import TopicPartition
-
 from goalstream.errors import BrokerUnavailable
 from goalstream.streams.housekeeping import Housekeeper
-from goalstream.streams.progress import has_passed
 from tests.unit.streams.records import NOON
 
 LATENESS, RETENTION = timedelta(hours=72), timedelta(days=730)
@@ -92,22 +88,3 @@ async def test_what_a_broker_that_is_away_leaves_undone_is_done_the_next_time() 
             await asyncio.sleep(0)
     cleaning.cancel()
     assert cleaner.turns >= 2
-
-
-@pytest.mark.parametrize(
-    ("acknowledged", "ends", "expected"),
-    [
-        ({("t", 0): 5}, {("t", 0): 5}, True),
-        ({("t", 0): 4}, {("t", 0): 5}, False),
-        ({}, {("t", 0): 5}, False),
-        ({}, {("t", 0): 0}, True),
-        ({("t", 0): 9, ("t", 1): 1}, {("t", 0): 5, ("t", 1): 2}, False),
-    ],
-)
-def test_a_group_has_passed_when_every_partition_has(
-    acknowledged: dict[tuple[str, int], int], ends: dict[tuple[str, int], int], expected: bool
-) -> None:
-    def named(offsets: dict[tuple[str, int], int]) -> dict[TopicPartition, int]:
-        return {TopicPartition(*partition): offset for partition, offset in offsets.items()}
-
-    assert has_passed(named(acknowledged), named(ends)) is expected
