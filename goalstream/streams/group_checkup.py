@@ -54,12 +54,12 @@ class GroupCheckup:
             partitions = await reading.partitions_of(client, self._topics)
             if not partitions:
                 return unknown("there are no topics to read yet", "run `goalstream topics`")
-            first = await self._acknowledged(client, partitions)
+            first = await reading.acknowledged(client, self._group_id, partitions)
             behind = await reading.behind(consumer, first)
             has_moved = False
             if behind:
                 await asyncio.sleep(LOOK_AGAIN_SECONDS)
-                second = await self._acknowledged(client, partitions)
+                second = await reading.acknowledged(client, self._group_id, partitions)
                 has_moved = second != first
                 behind = await reading.behind(consumer, second)
             members = await self._members(client)
@@ -97,16 +97,6 @@ class GroupCheckup:
         is_told = all(is_told for _, is_told in stretches.values())
         records = sum(end - begin for tp, ((begin, end), _) in stretches.items() if tp.topic != self._dead_letter)
         return judge_dead_letters(reasons, records if is_told else None)
-
-    async def _acknowledged(
-        self, client: AIOKafkaAdminClient, partitions: list[TopicPartition]
-    ) -> dict[TopicPartition, int]:
-        """The group's offsets; -1 where it has none."""
-        try:
-            found = await client.list_consumer_group_offsets(self._group_id, partitions=partitions)
-        except GroupCoordinatorNotAvailableError:  # nobody has ever been in a group of this cluster
-            return dict.fromkeys(partitions, -1)
-        return {partition: found[partition].offset if partition in found else -1 for partition in partitions}
 
     async def _members(self, client: AIOKafkaAdminClient) -> Members | None:
         """None where the broker does not tell."""

@@ -38,13 +38,15 @@ class Housekeeper:
         self._every = every
 
     async def clean_for_ever(self) -> None:
-        """Cleans, and again after a while; what a service that is away leaves undone is done the next time."""
+        """Cleans, and again after a while; whatever leaves it undone, deciding goes on, and it is done the next time."""
         while True:
             await asyncio.sleep(self._every.total_seconds())
             try:
                 await self.clean()
             except Unavailable as error:
                 log.warning("housekeeping_failed", error=str(error))
+            except Exception:
+                log.exception("housekeeping_failed")
 
     async def clean(self) -> None:
         """Cleans once, unless another worker does. Raises Unavailable."""

@@ -28,10 +28,7 @@ class Progress:
             ends = await consumer.end_offsets(partitions)
             before = None
             while True:
-                acknowledged = dict.fromkeys(partitions, 0)
-                for partition, found in (await admin.list_consumer_group_offsets(self._group_id)).items():
-                    if partition in acknowledged and found.offset > 0:
-                        acknowledged[partition] = found.offset
+                acknowledged = await reading.acknowledged(admin, self._group_id, partitions)
                 left = {
                     partition: (begin, ends[partition])
                     for partition, (begin, _) in (await reading.behind(consumer, acknowledged)).items()

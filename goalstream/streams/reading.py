@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from goalstream.errors import BrokerUnavailable, OperatorError
 from goalstream.streams.topics import DEAD_LETTER_MAX_BYTES
@@ -80,6 +80,17 @@ async def whole_topic(bootstrap_servers: str, topic: str) -> Stretches:
     async with reader(bootstrap_servers) as consumer:
         begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
     return {partition: (begins[partition], ends[partition]) for partition in partitions}
+
+
+async def acknowledged(
+    client: AIOKafkaAdminClient, group_id: str, partitions: list[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """A group's offsets; -1 where it has none. (The embedded broker tells nothing when all partitions are asked for.)"""
+    try:
+        found = await client.list_consumer_group_offsets(group_id, partitions=partitions)
+    except GroupCoordinatorNotAvailableError:  # nobody has ever been in a group of this cluster
+        return dict.fromkeys(partitions, -1)
+    return {partition: found[partition].offset if partition in found else -1 for partition in partitions}
 
 
 async def behind(consumer: AIOKafkaConsumer, acknowledged: Mapping[TopicPartition, int]) -> Stretches:

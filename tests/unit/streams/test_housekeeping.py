@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import pytest
+
 from goalstream.errors import BrokerUnavailable
 from goalstream.streams.housekeeping import Housekeeper
 from tests.unit.streams.records import NOON
@@ -79,8 +81,9 @@ async def test_only_whoever_has_the_turn_cleans() -> None:
     assert cleaner.calls == []
 
 
-async def test_what_a_broker_that_is_away_leaves_undone_is_done_the_next_time() -> None:
-    cleaner, progress = FakeCleaner(), FakeProgress(failures=[BrokerUnavailable("away")])
+@pytest.mark.parametrize("failure", [BrokerUnavailable("away"), ZeroDivisionError("a defect")])
+async def test_what_a_broker_that_is_away_or_a_defect_leaves_undone_is_done_the_next_time(failure: Exception) -> None:
+    cleaner, progress = FakeCleaner(), FakeProgress(failures=[failure])
     progress.arrived.set()
     cleaning = asyncio.create_task(housekeeper(cleaner, progress).clean_for_ever())
     async with asyncio.timeout(2):
