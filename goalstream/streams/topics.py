@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -38,6 +40,8 @@ READ_TOPICS = (
 WRITTEN_TOPICS = (GOAL_CONFIGURED_TOPIC, GOAL_ACHIEVED_TOPIC, GOAL_REVOKED_TOPIC, GOAL_EXIT_TOPIC, DEAD_LETTER)
 ALL_TOPICS = (*READ_TOPICS, *WRITTEN_TOPICS)
 COMPACTED_TOPICS = frozenset({GOAL_CONFIGURED_TOPIC})
+
+HEAR_SECONDS = 0.1
 
 ADMIN_TIMEOUT_MS = 15_000
 
@@ -86,9 +90,7 @@ async def create_topics(
                 brokers = len((await admin.describe_cluster())["brokers"])
                 replicas = replication_factor or min(USUAL_REPLICATION_FACTOR, brokers)
                 await _create(admin, missing, prefix, partitions, replicas)
-            described = {
-                topic["topic"]: topic for topic in await admin.describe_topics([prefix + n for n in ALL_TOPICS])
-            }
+            described = await _described(admin, [prefix + name for name in ALL_TOPICS])
             reports = []
             for name in ALL_TOPICS:
                 count = len(described[prefix + name]["partitions"])
@@ -102,6 +104,19 @@ async def create_topics(
             await admin.close()
     except (KafkaError, OSError, TimeoutError) as error:
         raise BrokerUnavailable(f"Kafka at {bootstrap_servers} does not answer: {error}") from error
+
+
+async def _described(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, Any]:
+    """Topics as the brokers know them: what the controller has just created they hear of a moment later.
+
+    Raises TimeoutError when they do not hear of it at all.
+    """
+    async with asyncio.timeout(ADMIN_TIMEOUT_MS / 1_000):
+        while True:
+            described = {topic["topic"]: topic for topic in await admin.describe_topics(names)}
+            if all(described[name]["partitions"] for name in names) and set(names) <= set(await admin.list_topics()):
+                return described
+            await asyncio.sleep(HEAR_SECONDS)
 
 
 async def missing_topics(bootstrap_servers: str, *, prefix: str) -> list[str]:
