@@ -20,6 +20,19 @@ ContactInWorkflow = tuple[str, str, str]
 Enrollment = tuple[str, str]
 """(account id, enrollment id)"""
 
+
+def is_told_of(alias: str) -> str:
+    """SQL: whether any merge or deletion names the contact of a row (`account_id`, `contact_id`) with this alias."""
+    return f"""(
+       exists (select from contact_merges
+                where contact_merges.account_id = {alias}.account_id and contact_merges.contact_id = {alias}.contact_id)
+       or exists (select from contact_merges
+                   where contact_merges.account_id = {alias}.account_id and into_contact_id = {alias}.contact_id)
+       or exists (select from contact_deletions
+                   where contact_deletions.account_id = {alias}.account_id
+                     and contact_deletions.contact_id = {alias}.contact_id))"""
+
+
 # From every contact to those that any stored merge connects with it, ignored ones included, and on from there.
 _FAMILIES = """
 with recursive family (account_id, contact_id) as (

@@ -17,7 +17,7 @@ from goalstream.domain.goals import GoalVersion
 from goalstream.domain.values import value
 from goalstream.storage.achievements import read_achievements
 from goalstream.storage.codecs import goal_version, values_of
-from goalstream.storage.contacts import Contact, ContactInWorkflow, Enrollment, Families, read_families
+from goalstream.storage.contacts import Contact, ContactInWorkflow, Enrollment, Families, is_told_of, read_families
 from goalstream.storage.pool import Connection
 
 _ROWS = """
@@ -30,16 +30,10 @@ select enrollments.account_id::text, enrollments.enrollment_id::text, workflow_i
 
 _LOCK = f"{_ROWS} for update of enrollments"
 
-_STARTS = """
+_STARTS = f"""
 select started.account_id::text, started.enrollment_id::text, workflow_id::text, contact_id::text, entered_at,
        trigger_event_id, source, event_id, record_at,
-       exists (select from contact_merges
-                where contact_merges.account_id = started.account_id and contact_merges.contact_id = started.contact_id)
-       or exists (select from contact_merges
-                   where contact_merges.account_id = started.account_id and into_contact_id = started.contact_id)
-       or exists (select from contact_deletions
-                   where contact_deletions.account_id = started.account_id
-                     and contact_deletions.contact_id = started.contact_id) as has_family
+       {is_told_of("started")} as has_family
   from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
   join enrollment_starts started
     on started.account_id = touched.account_id and started.enrollment_id = touched.enrollment_id

@@ -8,13 +8,13 @@ from typing import Any
 
 from goalstream.domain.facts import Fact, WorkflowStatus
 from goalstream.domain.values import value
-from goalstream.storage.contacts import ContactInWorkflow, Enrollment, Families, read_families
+from goalstream.storage.contacts import ContactInWorkflow, Enrollment, Families, is_told_of, read_families
 from goalstream.storage.facts import FactsByKind, start_row
 from goalstream.storage.pool import Connection
 
 # A start that says what its enrollment's row says already, of a contact that has matched nothing and of whom nothing is told,
 # leaves nothing to settle.
-_BY_STARTS = """
+_BY_STARTS = f"""
 select told.account_id::text, told.enrollment_id::text
   from unnest($1::enrollment_start_row[]) as told
   join enrollments on enrollments.account_id = told.account_id and enrollments.enrollment_id = told.enrollment_id
@@ -23,12 +23,7 @@ select told.account_id::text, told.enrollment_id::text
     or exists (select from matches where matches.account_id = told.account_id and matches.contact_id = told.contact_id)
     or exists (select from achievements
                 where achievements.account_id = told.account_id and achievements.enrollment_id = told.enrollment_id)
-    or exists (select from contact_merges
-                where contact_merges.account_id = told.account_id and contact_merges.contact_id = told.contact_id)
-    or exists (select from contact_merges
-                where contact_merges.account_id = told.account_id and into_contact_id = told.contact_id)
-    or exists (select from contact_deletions
-                where contact_deletions.account_id = told.account_id and contact_deletions.contact_id = told.contact_id)
+    or {is_told_of("told")}
 """
 
 _BY_CONTACTS_IN_WORKFLOWS = """
