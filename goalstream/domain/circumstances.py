@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from typing import TypeVar
 
 from goalstream.domain.contacts import Contacts
@@ -38,13 +38,11 @@ class Workflow:
 class Circumstances:
     """What holds, of all the facts given: which start, which end, which statuses, and who the contacts are."""
 
-    def __init__(self, facts: EnrollmentFacts, *, recorded_by: datetime | None = None) -> None:
-        """Of all facts, or of those alone whose record is not later than a moment."""
-        self.start = holding_start(_told(facts.starts, recorded_by))
-        self.end = holding_end(_told(facts.ends, recorded_by))
-        self.contacts = Contacts(_told(facts.contacts, recorded_by))
-        statuses = _told(facts.statuses, recorded_by)
-        self._statuses = statuses if len(statuses) < 2 else sorted(statuses, key=_status_order)
+    def __init__(self, facts: EnrollmentFacts) -> None:
+        self.start = holding_start(facts.starts)
+        self.end = holding_end(facts.ends)
+        self.contacts = Contacts(facts.contacts)
+        self._statuses = sorted(facts.statuses, key=_status_order) if facts.statuses else ()
 
     def workflow(self, workflow_id: str, moment: datetime) -> Workflow:
         """A workflow after every status up to a moment; active with logic `any` before the first."""
@@ -58,14 +56,11 @@ class Circumstances:
     @property
     def ended_at(self) -> datetime | None:
         """When the enrollment ended: at the end that holds, or when who was enrolled was deleted before it."""
-        found = [] if self.end is None else [self.end.ended_at]
-        if self.start is not None and (deleted_at := self.contacts.deleted_at(self.start.contact_id)) is not None:
-            found.append(deleted_at)
-        return min(found, default=None)
-
-
-def _told(facts: Sequence[_Fact], recorded_by: datetime | None) -> Sequence[_Fact]:
-    return facts if recorded_by is None else [fact for fact in facts if fact.record_at <= recorded_by]
+        ended_at = None if self.end is None else self.end.ended_at
+        deleted_at = None if self.start is None else self.contacts.deleted_at(self.start.contact_id)
+        if ended_at is None or deleted_at is None:
+            return ended_at or deleted_at
+        return min(ended_at, deleted_at)
 
 
 class CircumstancesOf:
@@ -74,15 +69,29 @@ class CircumstancesOf:
     def __init__(self, facts: EnrollmentFacts, *, allowed_lateness: timedelta) -> None:
         self._facts = facts
         self._allowed_lateness = allowed_lateness
-        dated = chain(facts.starts, facts.ends, facts.statuses, facts.contacts)
-        self._last_record_at = max((fact.record_at for fact in dated), default=_LONG_AGO)
+        dated = [*facts.starts, *facts.ends, *facts.statuses, *facts.contacts]
+        self._last_record_at = max([fact.record_at for fact in dated], default=_LONG_AGO)
         self.all = Circumstances(facts)
         """What holds of all facts, in time or not."""
 
     def __call__(self, match: Match) -> Circumstances:
         """Nearly always all facts are in time, and then they are sorted out only once."""
         latest = match.record_at + self._allowed_lateness
-        return self.all if self._last_record_at <= latest else Circumstances(self._facts, recorded_by=latest)
+        return self.all if self._last_record_at <= latest else Circumstances(_recorded_by(latest, self._facts))
+
+
+def _recorded_by(latest: datetime, facts: EnrollmentFacts) -> EnrollmentFacts:
+    return replace(
+        facts,
+        starts=_in_time(facts.starts, latest),
+        ends=_in_time(facts.ends, latest),
+        statuses=_in_time(facts.statuses, latest),
+        contacts=_in_time(facts.contacts, latest),
+    )
+
+
+def _in_time(facts: Sequence[_Fact], latest: datetime) -> Sequence[_Fact]:
+    return [fact for fact in facts if fact.record_at <= latest]
 
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from hashlib import sha1
 from uuid import NAMESPACE_URL
 
+_NAMESPACE = sha1(NAMESPACE_URL.bytes, usedforsecurity=False)
 
-@lru_cache(maxsize=4096)
+_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The variant of RFC 9562 in place of a hexadecimal digit's first two bits."""
+
+
 def achievement_id(account_id: str, enrollment_id: str, goal_id: str) -> str:
-    """The id of the achievement of a goal by an enrollment; remembered, since a row and its messages all ask for it."""
+    """The id of the achievement of a goal by an enrollment."""
     return _uuid5(f"goalstream:achievement:{account_id}:{enrollment_id}:{goal_id}")
 
 
@@ -29,9 +32,8 @@ def goal_message_id(goal_id: str, version: int) -> str:
 
 
 def _uuid5(name: str) -> str:
-    """`str(uuid5(NAMESPACE_URL, name))`, at less than half its cost: three are needed for every achievement."""
-    digest = bytearray(sha1(NAMESPACE_URL.bytes + name.encode(), usedforsecurity=False).digest())
-    digest[6] = digest[6] & 0x0F | 0x50  # version 5
-    digest[8] = digest[8] & 0x3F | 0x80  # the variant of RFC 9562
-    text = digest.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:32]}"
+    """`str(uuid5(NAMESPACE_URL, name))`, at a quarter of its cost: three are needed for every achievement."""
+    digest = _NAMESPACE.copy()
+    digest.update(name.encode())
+    text = digest.hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANTS[text[16]]}{text[17:20]}-{text[20:32]}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from goalstream.domain.achievements import Achievement
 from goalstream.domain.durations import format_duration
@@ -43,13 +43,12 @@ class Message:
     traceparent: str | None = None
 
 
-@value
-class EncodedMessage:
-    """A message whose JSON is fixed: what the outbox holds and Kafka gets, the same to the byte each time."""
+class EncodedMessage(NamedTuple):
+    """A message whose JSON is fixed: a row of the outbox, and what Kafka gets, the same to the byte each time."""
 
-    topic: str
-    message_id: str
     account_id: str
+    message_id: str
+    topic: str
     subject: str
     time: datetime
     body: str
@@ -125,14 +124,14 @@ def achievement_document(achievement: Achievement) -> dict[str, Any]:
     match = achievement.match
     return {
         "achievement_id": achievement.achievement_id,
-        "account_id": achievement.account_id,
-        "workflow_id": achievement.workflow_id,
+        "account_id": match.account_id,
+        "workflow_id": match.workflow_id,
         "workflow_enrollment_id": achievement.enrollment_id,
         "contact_id": achievement.contact_id,
-        "goal_config_id": achievement.goal_id,
+        "goal_config_id": match.goal_id,
         "goal_version": match.goal_version,
         "goal_type": match.goal_type.value,
-        "achieved_at": achievement.achieved_at,
+        "achieved_at": match.occurred_at,
         "recorded_at": achievement.recorded_at,
         "revision": achievement.revision,
         "trigger_event": {
@@ -156,8 +155,8 @@ def achievement_document(achievement: Achievement) -> dict[str, Any]:
 def _about(topic: str, achievement: Achievement, document: Mapping[str, Any]) -> Message:
     return Message(
         topic=topic,
-        message_id=achievement_message_id(topic, achievement.achievement_id, achievement.revision),
-        account_id=achievement.account_id,
+        message_id=achievement_message_id(topic, document["achievement_id"], achievement.revision),
+        account_id=achievement.match.account_id,
         subject=achievement.contact_id,
         time=achievement.achieved_at,
         data=document,

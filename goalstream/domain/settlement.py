@@ -84,7 +84,8 @@ def settle(facts: EnrollmentFacts, *, allowed_lateness: timedelta) -> Settlement
     for match in sorted((matches | kept).values(), key=goals.position):
         known = circumstances_of(match)
         workflow = known.workflow(match.workflow_id, match.occurred_at)
-        verdict = None if match.identity in kept else _refusal(match, facts, known, workflow, goals, allowed_lateness)
+        is_kept = bool(kept) and match.identity in kept
+        verdict = None if is_kept else _refusal(match, facts, known, workflow, goals, allowed_lateness)
         if verdict is None and match.goal_id in holdings:
             verdict = Verdict.ALREADY_ACHIEVED
         elif verdict is None and satisfied_by is not None:
@@ -114,10 +115,12 @@ _Matches = dict[tuple[object, ...], Match]
 
 def _inputs(facts: EnrollmentFacts) -> tuple[_Matches, _Matches]:
     """The matches to judge and those that were kept, by identity: of copies the one with the smallest record timestamp."""
-    matches, kept = _smallest(facts.matches), _smallest(facts.kept)
+    matches = _smallest(facts.matches)
+    if not facts.kept:
+        return matches, {}
     return matches, {
         identity: match
-        for identity, match in kept.items()
+        for identity, match in _smallest(facts.kept).items()
         if identity not in matches or match.record_at < matches[identity].record_at
     }
 
@@ -125,8 +128,10 @@ def _inputs(facts: EnrollmentFacts) -> tuple[_Matches, _Matches]:
 def _smallest(matches: Iterable[Match]) -> _Matches:
     smallest: _Matches = {}
     for match in matches:
-        if match.record_at < smallest.setdefault(match.identity, match).record_at:
-            smallest[match.identity] = match
+        identity = match.identity
+        known = smallest.setdefault(identity, match)
+        if known is not match and match.record_at < known.record_at:
+            smallest[identity] = match
     return smallest
 
 

@@ -23,7 +23,7 @@ select achieved.account_id::text, achieved.enrollment_id::text, goal_id::text, w
        goal_version, goal_type, achieved_at, recorded_at, revision, source, event_id, event_type, occurred_at_source,
        clock_ahead, record_at, data, traceparent, late, also_matched::text[], met, required, should_exit_workflow,
        revoked_at, revoked_reason
-  from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
+  from unnest(uuids($1), uuids($2)) as touched (account_id, enrollment_id)
   join achievements achieved
     on achieved.account_id = touched.account_id and achieved.enrollment_id = touched.enrollment_id
 """
@@ -65,9 +65,9 @@ select achieved_at from achievements
 
 
 async def read_achievements(
-    connection: Connection, account_ids: Sequence[str], enrollment_ids: Sequence[str]
+    connection: Connection, account_ids: str, enrollment_ids: str
 ) -> dict[Enrollment, dict[str, Achievement]]:
-    """What is recorded about enrollments: by enrollment, then by goal id."""
+    """What is recorded about enrollments, whose ids are the text of arrays: by enrollment, then by goal id."""
     recorded: dict[Enrollment, dict[str, Achievement]] = defaultdict(dict)
     for row in await connection.fetch(_READ, account_ids, enrollment_ids):
         achievement = _achievement(row)

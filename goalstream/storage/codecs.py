@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -56,17 +57,15 @@ def _criteria(goal_type: GoalType, text: str) -> Criteria:
     return parse_criteria(goal_type, decode_json(text))
 
 
-def values_of(kind: type[_Value], rows: Sequence[Row], *, leaving_out: int = 0) -> list[_Value]:
-    """Values from rows whose columns are named as their fields; so many columns at the end belong to somebody else."""
-    if not rows:
-        return []
-    names = list(rows[0].keys())
-    names = names[: len(names) - leaving_out]
-    values = [dict(zip(names, row, strict=False)) for row in rows]
-    if "goal_type" in names:
-        for said in values:
-            said["goal_type"] = GOAL_TYPES[said["goal_type"]]
-    return [kind(**said) for said in values]
+def values_of(kind: type[_Value], rows: Sequence[Row]) -> list[_Value]:
+    """Values from rows whose columns are named as their fields."""
+    return [kind(**row) for row in rows]
+
+
+def uuid_columns(rows: Iterable[tuple[str, ...]], width: int) -> list[str]:
+    """The first columns of rows, each as the text that `uuids` takes in SQL (migration 0007)."""
+    columns = zip(*rows, strict=True)
+    return [",".join(column) for column in islice(columns, width)] or [""] * width
 
 
 def goal_version(row: Row) -> GoalVersion:

@@ -8,7 +8,7 @@ from typing import Any
 
 from goalstream.domain.contacts import Contacts
 from goalstream.domain.facts import ContactDeletion, ContactMerge, EnrollmentStart
-from goalstream.storage.codecs import decode_json, encode_json
+from goalstream.storage.codecs import decode_json, encode_json, uuid_columns
 from goalstream.storage.pool import Connection
 
 Contact = tuple[str, str]
@@ -36,7 +36,7 @@ def is_told_of(alias: str) -> str:
 # From every contact to those that any stored merge connects with it, ignored ones included, and on from there.
 _FAMILIES = """
 with recursive family (account_id, contact_id) as (
-    select * from unnest($1::uuid[], $2::uuid[])
+    select * from unnest(uuids($1), uuids($2))
     union
     select family.account_id, relative.contact_id
       from family
@@ -58,7 +58,7 @@ select account_id::text, contact_id::text, null, occurred_at, source, event_id, 
 _ERASE_MATCHES = """
 with locked as materialized (
     select matches.account_id, matches.contact_id, goal_id, occurred_at, source, event_id, enrollment_id
-      from unnest($1::uuid[], $2::uuid[]) as erased (account_id, contact_id)
+      from unnest(uuids($1), uuids($2)) as erased (account_id, contact_id)
       join matches on matches.account_id = erased.account_id and matches.contact_id = erased.contact_id
      where matches.data is not null
      order by matches.account_id, matches.contact_id, goal_id, occurred_at, source collate "C", event_id collate "C",
@@ -75,16 +75,16 @@ update matches set data = null
 
 _ERASE_ACHIEVEMENTS = """
 update achievements set data = null
-  from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
+  from unnest(uuids($1), uuids($2)) as touched (account_id, enrollment_id)
  where achievements.account_id = touched.account_id and achievements.enrollment_id = touched.enrollment_id
    and data is not null
-   and (achievements.account_id, coalesce(match_contact_id, contact_id)) in (select * from unnest($3::uuid[], $4::uuid[]))
+   and (achievements.account_id, coalesce(match_contact_id, contact_id)) in (select * from unnest(uuids($3), uuids($4)))
 """
 
 # Locked in the order in which they are taken out.
 _OUTGOING = """
 select outbox.account_id::text, message_id::text, body
-  from unnest($1::uuid[], $2::text[]) as family (account_id, contact_id)
+  from unnest(uuids($1), string_to_array($2, ',')) as family (account_id, contact_id)
   join outbox on outbox.account_id = family.account_id and outbox.subject = family.contact_id
  order by outbox.account_id, message_id
    for update of outbox
@@ -139,7 +139,7 @@ async def read_families(connection: Connection, contacts: Collection[Contact]) -
     if not contacts:
         return Families()
     facts: list[ContactMerge | ContactDeletion] = []
-    for row in await connection.fetch(_FAMILIES, *_columns(contacts)):
+    for row in await connection.fetch(_FAMILIES, *uuid_columns(contacts, 2)):
         said: dict[str, Any] = dict(row)
         into_contact_id = said.pop("into_contact_id")
         is_merge = into_contact_id is not None
@@ -149,16 +149,16 @@ async def read_families(connection: Connection, contacts: Collection[Contact]) -
 
 async def erase_matches(connection: Connection, erased: Collection[Contact]) -> None:
     """Takes the personal data out of the matches of erased contacts, whoever they may count for."""
-    await connection.execute(_ERASE_MATCHES, *_columns(erased))
+    await connection.execute(_ERASE_MATCHES, *uuid_columns(erased, 2))
 
 
 async def erase_recorded(connection: Connection, locked: Sequence[Enrollment], families: Families) -> None:
     """Takes the personal data of erased contacts out of the achievements of locked enrollments, and of their messages."""
     erased = families.erased
-    await connection.execute(_ERASE_ACHIEVEMENTS, *_columns(locked), *_columns(erased))
+    await connection.execute(_ERASE_ACHIEVEMENTS, *uuid_columns(locked, 2), *uuid_columns(erased, 2))
     subjects = {(account_id, one) for account_id, gone in erased for one in families.members((account_id, gone))}
     rewritten = []
-    for account_id, message_id, body in await connection.fetch(_OUTGOING, *_columns(subjects)):
+    for account_id, message_id, body in await connection.fetch(_OUTGOING, *uuid_columns(subjects, 2)):
         document = decode_json(body)
         event = document.get("trigger_event", {})
         if (data := event.get("data")) is not None and (account_id, _contact_of(data)) in erased:
@@ -171,7 +171,3 @@ async def erase_recorded(connection: Connection, locked: Sequence[Enrollment], f
 def _contact_of(data: Any) -> str:
     """Whose data a trigger event's is: events name their contact, in either case."""
     return str(data.get("contact_id")).lower() if isinstance(data, dict) else ""
-
-
-def _columns(pairs: Collection[tuple[str, str]]) -> tuple[list[str], list[str]]:
-    return [one for one, _ in pairs], [other for _, other in pairs]

@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
+from typing import NamedTuple
 
 from goalstream.domain.achievements import Achievement
 from goalstream.domain.facts import EnrollmentEnd, EnrollmentFacts, EnrollmentStart, Match, WorkflowStatus
 from goalstream.domain.goals import GoalVersion
 from goalstream.domain.values import value
 from goalstream.storage.achievements import read_achievements
-from goalstream.storage.codecs import goal_version, values_of
+from goalstream.storage.codecs import GOAL_TYPES, goal_version, uuid_columns, values_of
 from goalstream.storage.contacts import Contact, ContactInWorkflow, Enrollment, Families, is_told_of, read_families
-from goalstream.storage.pool import Connection
+from goalstream.storage.pool import Connection, Row
 
 _ROWS = """
 select enrollments.account_id::text, enrollments.enrollment_id::text, workflow_id::text, contact_id::text, entered_at,
        ended_at, satisfied_at, exited_at, clock_timestamp() as now
-  from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
+  from unnest(uuids($1), uuids($2)) as touched (account_id, enrollment_id)
   join enrollments on enrollments.account_id = touched.account_id and enrollments.enrollment_id = touched.enrollment_id
  order by enrollments.account_id, enrollments.enrollment_id
 """
@@ -34,14 +34,14 @@ _STARTS = f"""
 select started.account_id::text, started.enrollment_id::text, workflow_id::text, contact_id::text, entered_at,
        trigger_event_id, source, event_id, record_at,
        {is_told_of("started")} as has_family
-  from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
+  from unnest(uuids($1), uuids($2)) as touched (account_id, enrollment_id)
   join enrollment_starts started
     on started.account_id = touched.account_id and started.enrollment_id = touched.enrollment_id
 """
 
 _ENDS = """
 select ended.account_id::text, ended.enrollment_id::text, ended_at, reason, source, event_id, record_at
-  from unnest($1::uuid[], $2::uuid[]) as touched (account_id, enrollment_id)
+  from unnest(uuids($1), uuids($2)) as touched (account_id, enrollment_id)
   join enrollment_ends ended on ended.account_id = touched.account_id and ended.enrollment_id = touched.enrollment_id
 """
 
@@ -49,28 +49,27 @@ _MATCHES = """
 select matches.account_id::text, matches.contact_id::text, matches.workflow_id::text, goal_id::text, goal_version,
        goal_type, source, event_id, event_type, occurred_at, occurred_at_source, clock_ahead, record_at, data, traceparent,
        nullif(matches.enrollment_id, '00000000-0000-0000-0000-000000000000')::text as enrollment_id
-  from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as wanted (account_id, contact_id, workflow_id)
+  from unnest(uuids($1), uuids($2), uuids($3)) as wanted (account_id, contact_id, workflow_id)
   join matches on matches.account_id = wanted.account_id and matches.contact_id = wanted.contact_id
    and matches.workflow_id = wanted.workflow_id
 """
 
 _GOAL_VERSIONS = """
 select goal_versions.*
-  from unnest($1::uuid[], $2::uuid[]) as wanted (account_id, workflow_id)
+  from unnest(uuids($1), uuids($2)) as wanted (account_id, workflow_id)
   join goal_versions
     on goal_versions.account_id = wanted.account_id and goal_versions.workflow_id = wanted.workflow_id
 """
 
 _STATUSES = """
 select told.account_id::text, told.workflow_id::text, name, status, goal_logic, occurred_at, source, event_id, record_at
-  from unnest($1::uuid[], $2::uuid[]) as wanted (account_id, workflow_id)
+  from unnest(uuids($1), uuids($2)) as wanted (account_id, workflow_id)
   join workflow_statuses told on told.account_id = wanted.account_id and told.workflow_id = wanted.workflow_id
 """
 
 
-@value
-class EnrollmentRow:
-    """The locked row of `enrollments`: what the facts about it added up to so far."""
+class EnrollmentRow(NamedTuple):
+    """A row of `enrollments` as the database gives and takes it: what the facts about it added up to so far."""
 
     account_id: str
     enrollment_id: str
@@ -80,12 +79,6 @@ class EnrollmentRow:
     ended_at: datetime | None
     satisfied_at: datetime | None
     exited_at: datetime | None
-
-
-row_of = attrgetter(
-    "account_id", "enrollment_id", "workflow_id", "contact_id", "entered_at", "ended_at", "satisfied_at", "exited_at"
-)
-"""An enrollment's row as the database takes it."""
 
 
 @value
@@ -101,21 +94,21 @@ async def lock(
     connection: Connection, enrollments: Sequence[Enrollment]
 ) -> tuple[datetime | None, list[EnrollmentRow]]:
     """Locks enrollments in the order of their keys; those that exist, with the database's time once all are locked."""
-    found = await connection.fetch(_LOCK, *_columns(enrollments, 2))
-    return (found[-1]["now"] if found else None), values_of(EnrollmentRow, found, leaving_out=1)
+    found = await connection.fetch(_LOCK, *uuid_columns(enrollments, 2))
+    return (found[-1]["now"] if found else None), [EnrollmentRow._make(row[:-1]) for row in found]
 
 
 async def look_up(connection: Connection, enrollments: Sequence[Enrollment]) -> list[EnrollmentRow]:
     """The rows of those enrollments that exist, not locked: for who only wants to know, and reads in one snapshot."""
-    found = await connection.fetch(_ROWS, *_columns(enrollments, 2))
-    return values_of(EnrollmentRow, found, leaving_out=1)
+    found = await connection.fetch(_ROWS, *uuid_columns(enrollments, 2))
+    return [EnrollmentRow._make(row[:-1]) for row in found]
 
 
 async def read(
     connection: Connection, rows: Sequence[EnrollmentRow], *, hypothetical: Sequence[Match] = ()
 ) -> list[KnownEnrollment]:
     """Reads what the settlement of enrollments needs; hypothetical matches are taken for stored ones."""
-    keys = [row.account_id for row in rows], [row.enrollment_id for row in rows]
+    keys = uuid_columns([(row.account_id, row.enrollment_id) for row in rows], 2)
     starts, families = await _starts(connection, keys)
     ends = await _ends(connection, keys)
     recorded = await read_achievements(connection, *keys)
@@ -151,20 +144,21 @@ async def read(
 
 
 async def _starts(
-    connection: Connection, keys: tuple[list[str], list[str]]
+    connection: Connection, keys: Sequence[str]
 ) -> tuple[dict[Enrollment, list[EnrollmentStart]], Families]:
     """The starts of enrollments, and the families of whom they name."""
     rows = await connection.fetch(_STARTS, *keys)
     starts: dict[Enrollment, list[EnrollmentStart]] = defaultdict(list)
     related: set[Contact] = set()
-    for start, row in zip(values_of(EnrollmentStart, rows, leaving_out=1), rows, strict=True):
+    for row in rows:
+        start = _start(row)
         starts[start.account_id, start.enrollment_id].append(start)
         if row["has_family"]:
             related.add((start.account_id, start.contact_id))
     return starts, await read_families(connection, related)
 
 
-async def _ends(connection: Connection, keys: tuple[list[str], list[str]]) -> dict[Enrollment, list[EnrollmentEnd]]:
+async def _ends(connection: Connection, keys: Sequence[str]) -> dict[Enrollment, list[EnrollmentEnd]]:
     ends: dict[Enrollment, list[EnrollmentEnd]] = defaultdict(list)
     for end in values_of(EnrollmentEnd, await connection.fetch(_ENDS, *keys)):
         ends[end.account_id, end.enrollment_id].append(end)
@@ -184,7 +178,8 @@ async def _matches(
     connection: Connection, contacts: Iterable[ContactInWorkflow]
 ) -> dict[ContactInWorkflow, list[Match]]:
     matches: dict[ContactInWorkflow, list[Match]] = defaultdict(list)
-    for match in values_of(Match, await connection.fetch(_MATCHES, *_columns(sorted(contacts), 3))):
+    for row in await connection.fetch(_MATCHES, *uuid_columns(sorted(contacts), 3)):
+        match = _match(row)
         matches[match.account_id, match.contact_id, match.workflow_id].append(match)
     return matches
 
@@ -195,13 +190,44 @@ async def _workflow_facts(
     versions: dict[tuple[str, str], list[GoalVersion]] = defaultdict(list)
     statuses: dict[tuple[str, str], list[WorkflowStatus]] = defaultdict(list)
     if workflows:
-        for row in await connection.fetch(_GOAL_VERSIONS, *_columns(workflows, 2)):
+        for row in await connection.fetch(_GOAL_VERSIONS, *uuid_columns(workflows, 2)):
             version = goal_version(row)
             versions[version.account_id, version.workflow_id].append(version)
-        for status in values_of(WorkflowStatus, await connection.fetch(_STATUSES, *_columns(workflows, 2))):
+        for status in values_of(WorkflowStatus, await connection.fetch(_STATUSES, *uuid_columns(workflows, 2))):
             statuses[status.account_id, status.workflow_id].append(status)
     return versions, statuses
 
 
-def _columns(rows: Sequence[tuple[str, ...]], width: int) -> list[list[str]]:
-    return [[row[position] for row in rows] for position in range(width)]
+def _start(row: Row) -> EnrollmentStart:
+    return EnrollmentStart(
+        account_id=row["account_id"],
+        enrollment_id=row["enrollment_id"],
+        workflow_id=row["workflow_id"],
+        contact_id=row["contact_id"],
+        entered_at=row["entered_at"],
+        trigger_event_id=row["trigger_event_id"],
+        source=row["source"],
+        event_id=row["event_id"],
+        record_at=row["record_at"],
+    )
+
+
+def _match(row: Row) -> Match:
+    return Match(
+        account_id=row["account_id"],
+        contact_id=row["contact_id"],
+        workflow_id=row["workflow_id"],
+        goal_id=row["goal_id"],
+        goal_version=row["goal_version"],
+        goal_type=GOAL_TYPES[row["goal_type"]],
+        source=row["source"],
+        event_id=row["event_id"],
+        event_type=row["event_type"],
+        occurred_at=row["occurred_at"],
+        occurred_at_source=row["occurred_at_source"],
+        clock_ahead=row["clock_ahead"],
+        record_at=row["record_at"],
+        data=row["data"],
+        traceparent=row["traceparent"],
+        enrollment_id=row["enrollment_id"],
+    )

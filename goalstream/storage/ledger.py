@@ -19,7 +19,7 @@ from goalstream.domain.settlement import Verdict, settle
 from goalstream.storage import outbox
 from goalstream.storage.achievements import write_changes
 from goalstream.storage.contacts import Enrollment, Families, erase_matches, erase_recorded
-from goalstream.storage.enrollments import EnrollmentRow, KnownEnrollment, lock, read, row_of
+from goalstream.storage.enrollments import EnrollmentRow, KnownEnrollment, lock, read
 from goalstream.storage.facts import store_facts
 from goalstream.storage.pool import Connection, Database
 from goalstream.storage.touched import Touched, find_touched
@@ -180,18 +180,18 @@ def _difference(
         outgoing.append(messages.exited(completing))
         exited_at = completing.achieved_at
     settled_row = EnrollmentRow(
-        account_id=row.account_id,
-        enrollment_id=row.enrollment_id,
-        workflow_id=start.workflow_id if start else None,
-        contact_id=start.contact_id if start else None,
-        entered_at=start.entered_at if start else None,
-        ended_at=ended_at,
-        satisfied_at=satisfied_by.match.occurred_at if satisfied_by else None,
-        exited_at=exited_at,
+        row.account_id,
+        row.enrollment_id,
+        start.workflow_id if start else None,
+        start.contact_id if start else None,
+        start.entered_at if start else None,
+        ended_at,
+        satisfied_by.match.occurred_at if satisfied_by else None,
+        exited_at,
     )
     return found, settled_row, outgoing
 
 
 async def _update_enrollments(connection: Connection, rows: Sequence[EnrollmentRow]) -> None:
     if rows:
-        await connection.execute(_UPDATE_ENROLLMENTS, [row_of(row) for row in rows])
+        await connection.execute(_UPDATE_ENROLLMENTS, rows)

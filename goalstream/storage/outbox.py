@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from operator import attrgetter
+from operator import itemgetter
 
 from goalstream.domain.messages import EncodedMessage, Message
-from goalstream.storage.codecs import encode_json
+from goalstream.storage.codecs import encode_json, uuid_columns
 from goalstream.storage.pool import Connection, Database
 
 _INSERT = """
@@ -19,7 +19,7 @@ on conflict (account_id, message_id) do nothing
 """
 
 _DELETE = """
-delete from outbox using unnest($1::uuid[], $2::uuid[]) as done (account_id, message_id)
+delete from outbox using unnest(uuids($1), uuids($2)) as done (account_id, message_id)
  where outbox.account_id = done.account_id and outbox.message_id = done.message_id
 """
 
@@ -33,8 +33,7 @@ select account_id::text, message_id::text, topic, subject, time, body, tracepare
 """
 
 
-_key = attrgetter("account_id", "message_id")
-_row = attrgetter("account_id", "message_id", "topic", "subject", "time", "body", "traceparent")
+_key = itemgetter(0, 1)
 
 
 async def insert(
@@ -45,24 +44,23 @@ async def insert(
         return []
     encoded = [
         EncodedMessage(
-            topic=message.topic,
-            message_id=message.message_id,
-            account_id=message.account_id,
-            subject=message.subject,
-            time=message.time,
-            body=encode_json(message.data),
-            traceparent=message.traceparent,
+            message.account_id,
+            message.message_id,
+            message.topic,
+            message.subject,
+            message.time,
+            encode_json(message.data),
+            message.traceparent,
         )
         for message in messages
     ]
-    await connection.execute(_INSERT, [_row(message) for message in encoded], publish_after_seconds)
+    await connection.execute(_INSERT, encoded, publish_after_seconds)
     return encoded
 
 
 async def delete(connection: Connection, messages: Sequence[EncodedMessage]) -> None:
     """Takes out messages that Kafka has acknowledged; in the order of their keys, as whoever else locks them."""
-    ordered = sorted(messages, key=_key)
-    await connection.execute(_DELETE, [m.account_id for m in ordered], [m.message_id for m in ordered])
+    await connection.execute(_DELETE, *uuid_columns(sorted(map(_key, messages)), 2))
 
 
 class Outbox:
@@ -81,7 +79,7 @@ class Outbox:
         """Up to `limit` messages that are due and that nobody else is publishing; deleted unless the block raises."""
         async with self._database.transaction() as connection:
             rows = await connection.fetch(_DUE, limit)
-            messages = [EncodedMessage(**row) for row in rows]
+            messages = [EncodedMessage(*row) for row in rows]
             yield messages
             if messages:
                 await delete(connection, messages)

@@ -8,6 +8,7 @@ from typing import Any
 
 from goalstream.domain.facts import Fact, WorkflowStatus
 from goalstream.domain.values import value
+from goalstream.storage.codecs import uuid_columns
 from goalstream.storage.contacts import ContactInWorkflow, Enrollment, Families, is_told_of, read_families
 from goalstream.storage.facts import FactsByKind, start_row
 from goalstream.storage.pool import Connection
@@ -28,28 +29,28 @@ select told.account_id::text, told.enrollment_id::text
 
 _BY_CONTACTS_IN_WORKFLOWS = """
 select started.account_id::text, started.enrollment_id::text
-  from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as match (account_id, contact_id, workflow_id)
+  from unnest(uuids($1), uuids($2), uuids($3)) as match (account_id, contact_id, workflow_id)
   join enrollment_starts started on started.account_id = match.account_id
        and started.contact_id = match.contact_id and started.workflow_id = match.workflow_id
 """
 
 _BY_CONTACTS = """
 select started.account_id::text, started.enrollment_id::text
-  from unnest($1::uuid[], $2::uuid[]) as told (account_id, contact_id)
+  from unnest(uuids($1), uuids($2)) as told (account_id, contact_id)
   join enrollment_starts started on started.account_id = told.account_id and started.contact_id = told.contact_id
 """
 
 # A status touches only enrollments of contacts with a match, or with an achievement, at or after its time.
 _MATCHED_SINCE_STATUSES = """
 select distinct matches.account_id::text, matches.contact_id::text, matches.workflow_id::text
-  from unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) as status (account_id, workflow_id, occurred_at)
+  from unnest(uuids($1), uuids($2), $3::timestamptz[]) as status (account_id, workflow_id, occurred_at)
   join matches on matches.account_id = status.account_id and matches.workflow_id = status.workflow_id
        and matches.occurred_at >= status.occurred_at
 """
 
 _ACHIEVED_SINCE_STATUSES = """
 select achieved.account_id::text, achieved.enrollment_id::text
-  from unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) as status (account_id, workflow_id, occurred_at)
+  from unnest(uuids($1), uuids($2), $3::timestamptz[]) as status (account_id, workflow_id, occurred_at)
   join achievements achieved on achieved.account_id = status.account_id
        and achieved.workflow_id = status.workflow_id and achieved.achieved_at >= status.occurred_at
 """
@@ -76,7 +77,8 @@ async def find_touched(connection: Connection, facts: Iterable[Fact]) -> Touched
         starts = [(None, *start_row(start)) for start in told.starts]
         enrollments.update(await _pairs(connection, _BY_STARTS, starts))
     if told.statuses:
-        since = _transposed(_workflows_since(told.statuses))
+        workflows = _workflows_since(told.statuses)
+        since = [*uuid_columns(workflows, 2), list(workflows.values())]
         enrollments.update(await _pairs(connection, _ACHIEVED_SINCE_STATUSES, *since))
         rows = await connection.fetch(_MATCHED_SINCE_STATUSES, *since)
         matched.update((row[0], row[1], row[2]) for row in rows)
@@ -88,12 +90,12 @@ async def find_touched(connection: Connection, facts: Iterable[Fact]) -> Touched
     families = await read_families(connection, contacts | related)
     if matched:
         contacts_in_workflows = _with_relatives(matched, families)
-        enrollments.update(await _pairs(connection, _BY_CONTACTS_IN_WORKFLOWS, *_transposed(contacts_in_workflows)))
+        enrollments.update(await _pairs(connection, _BY_CONTACTS_IN_WORKFLOWS, *uuid_columns(contacts_in_workflows, 3)))
     if related:
         relatives = {
             (account, member) for account, contact in related for member in families.members((account, contact))
         }
-        enrollments.update(await _pairs(connection, _BY_CONTACTS, *_transposed(sorted(relatives))))
+        enrollments.update(await _pairs(connection, _BY_CONTACTS, *uuid_columns(sorted(relatives), 2)))
     return Touched(enrollments=sorted(enrollments), families=families)
 
 
@@ -108,19 +110,14 @@ def _with_relatives(matched: Collection[ContactInWorkflow], families: Families) 
     )
 
 
-def _workflows_since(statuses: Iterable[WorkflowStatus]) -> list[tuple[str, str, datetime]]:
-    """Workflows and the earliest time that any of the statuses is about."""
+def _workflows_since(statuses: Iterable[WorkflowStatus]) -> dict[tuple[str, str], datetime]:
+    """Workflows, each with the earliest time that any of the statuses is about."""
     since: dict[tuple[str, str], datetime] = {}
     for status in statuses:
         workflow = (status.account_id, status.workflow_id)
         since[workflow] = min(status.occurred_at, since.get(workflow, status.occurred_at))
-    return [(account_id, workflow_id, moment) for (account_id, workflow_id), moment in sorted(since.items())]
+    return since
 
 
 async def _pairs(connection: Connection, statement: str, *values: Any) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in await connection.fetch(statement, *values)]
-
-
-def _transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    """Rows as the columns that `unnest` takes; there is at least one row."""
-    return [list(column) for column in zip(*rows, strict=True)]
