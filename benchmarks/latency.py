@@ -1,6 +1,7 @@
-"""How long from a produced event to its achievement on the topic, at a steady rate, on one worker.
+"""How long from a produced event to its achievement on the topic, at a steady rate.
 
 python -m benchmarks.latency --rate 2000 --match-share 0.1 --seconds 30 [--kafka HOST:PORT] [--database URL]
+python -m benchmarks.latency --workers 3 --rolling-restart --seconds 60
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import gc
 import math
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -20,11 +22,12 @@ from rich.progress import Progress
 
 from benchmarks import report
 from benchmarks.services import Observer, services
-from benchmarks.worker import MachineLoad, WorkerProcess, running_worker
+from benchmarks.worker import MachineLoad, WorkerProcess, running_workers
 from benchmarks.workload import PARTITIONS, Sender, Workload, console
 
 BATCH_SECONDS = 0.005
 START_SECONDS = 60
+BETWEEN_RESTARTS_SECONDS = 5
 LAST_SECONDS = 15
 """For what is still on its way at the end: longer than a sweeper leaves a message to its worker."""
 
@@ -78,7 +81,7 @@ class Steady:
 
 
 async def measure(kafka: str, database_url: str, options: argparse.Namespace) -> dict[str, dict[str, report.Value]]:
-    """One whole run: a worker that has read all enrollments, then events at a steady rate."""
+    """One whole run: workers that have read all enrollments, then events at a steady rate."""
     events = round(options.rate * (options.warm_up + options.seconds))
     workload, stopwatch = Workload(kafka, database_url, seed=options.seed), Stopwatch()
     await workload.create_goals()
@@ -86,19 +89,28 @@ async def measure(kafka: str, database_url: str, options: argparse.Namespace) ->
     async with Observer(kafka, workload.prefix, workload.group) as observer:
         workload.plan_hits(round(events * options.match_share))
         await workload.send(workload.enrollments(), len(workload.hits), "enrolling")
-        with running_worker(workload.environment()) as worker:
-            await _wait_until_enrolled(observer)
+        with running_workers(workload.environment(), options.workers) as workers:
+            await _wait_until_enrolled(observer, options.workers)
             async with _achieved_consumer(workload) as consumer:
                 reading = asyncio.create_task(_read(consumer, stopwatch))
-                steady = await _produce(workload, stopwatch, worker, events, options)
+                restarting = asyncio.create_task(_restart_in_turn(workers, observer, options))
+                steady = await _produce(workload, stopwatch, workers, events, options)
+                restarts = await restarting
                 await _wait_for_the_last(stopwatch, reading)
                 reading.cancel()
                 await asyncio.gather(reading, return_exceptions=True)
-            worker.sample()
-            exit_code = await worker.stop()
+            for worker in workers:
+                worker.sample()
+            exit_codes = [*restarts.exit_codes, *[await worker.stop() for worker in workers]]
     found = stopwatch.latencies_ms(steady.since)
     return {
-        "workload": {"rate": options.rate, "match_share": options.match_share, "seed": options.seed},
+        "workload": {
+            "rate": options.rate,
+            "match_share": options.match_share,
+            "seed": options.seed,
+            "workers": options.workers,
+            "restarts": len(restarts.exit_codes),
+        },
         "produced to achieved, ms": {
             "p50": _percentile(found, 0.50),
             "p95": _percentile(found, 0.95),
@@ -106,11 +118,12 @@ async def measure(kafka: str, database_url: str, options: argparse.Namespace) ->
             "max": found[-1] if found else None,
             "achievements_measured": len(found),
         },
-        "worker": {
+        "workers": {
             "share_of_one_core": steady.cpu_seconds / steady.seconds,
             "us_per_event": steady.cpu_seconds / steady.events * 1e6,
-            "max_rss_mb": worker.max_rss_bytes / 1e6,
-            "exit_code": exit_code,
+            "max_rss_mb": max(worker.max_rss_bytes for worker in workers) / 1e6,
+            "exit_codes": ", ".join(map(str, exit_codes)),
+            "longest_stop_seconds": max(restarts.stop_seconds, default=None),
             "machine_busy_share": steady.machine_busy_share,
         },
         "producer": {
@@ -120,24 +133,59 @@ async def measure(kafka: str, database_url: str, options: argparse.Namespace) ->
         "verdict": {
             "achievements_missing": stopwatch.missing,
             "messages_repeated": stopwatch.repeated,
-            "right": not stopwatch.missing and exit_code == 0,
+            "right": not stopwatch.missing and not any(exit_codes) and restarts.seconds <= steady.seconds,
         },
     }
 
 
-async def _wait_until_enrolled(observer: Observer) -> None:
-    """Until the worker consumes and has acknowledged every enrollment."""
+async def _wait_until_enrolled(observer: Observer, workers: int) -> None:
+    """Until the workers consume and have acknowledged every enrollment."""
     ends = await observer.log_ends()
     async with asyncio.timeout(START_SECONDS):
-        await observer.wait_until_consuming(START_SECONDS)
+        await observer.wait_until_consuming(START_SECONDS, workers=workers)
         while True:
             if await observer.committed() == ends:
                 return
             await asyncio.sleep(0.1)
 
 
+@dataclass(slots=True)
+class Restarts:
+    """Workers stopped and started again, one after the other, while events go on."""
+
+    exit_codes: list[int] = field(default_factory=list)
+    stop_seconds: list[float] = field(default_factory=list)
+    """From each SIGTERM to the end of the process."""
+
+    seconds: float = 0.0
+    """From the first SIGTERM until the last one consumed again."""
+
+
+async def _restart_in_turn(
+    workers: Sequence[WorkerProcess], observer: Observer, options: argparse.Namespace
+) -> Restarts:
+    """After the warm-up, each worker once; the next one when the group has settled."""
+    restarts = Restarts()
+    if not options.rolling_restart:
+        return restarts
+    await asyncio.sleep(options.warm_up + BETWEEN_RESTARTS_SECONDS)
+    began = time.perf_counter()
+    for worker in workers:
+        before = time.perf_counter()
+        restarts.exit_codes.append(await worker.restart())
+        restarts.stop_seconds.append(time.perf_counter() - before)
+        await observer.wait_until_consuming(START_SECONDS, workers=len(workers))
+        restarts.seconds = time.perf_counter() - began
+        await asyncio.sleep(BETWEEN_RESTARTS_SECONDS)
+    return restarts
+
+
 async def _produce(
-    workload: Workload, stopwatch: Stopwatch, worker: WorkerProcess, events: int, options: argparse.Namespace
+    workload: Workload,
+    stopwatch: Stopwatch,
+    workers: Sequence[WorkerProcess],
+    events: int,
+    options: argparse.Namespace,
 ) -> Steady:
     """Sends what is due every 5 ms; what comes before the end of the warm-up is sent and not measured."""
     matching = {hit.event_id for hit in workload.hits}
@@ -154,7 +202,7 @@ async def _produce(
             now = time.perf_counter()
             due = min(int((now - began) * options.rate), events)
             if not since and sent >= warm_up:
-                since, measured_from, cpu_before, load = now, sent, worker.sample(), MachineLoad()
+                since, measured_from, cpu_before, load = now, sent, _cpu_seconds(workers), MachineLoad()
             elif since and due > sent:
                 latest = max(latest, now - (began + (sent + 1) / options.rate))
             for record in islice(records, due - sent):
@@ -165,7 +213,7 @@ async def _produce(
             progress.update(task, completed=sent)
             await asyncio.sleep(BATCH_SECONDS)
         seconds = time.perf_counter() - since
-        cpu_seconds, busy_share = worker.sample() - cpu_before, load.busy_share()
+        cpu_seconds, busy_share = _cpu_seconds(workers) - cpu_before, load.busy_share()
         sender.flush()
     return Steady(
         since=since,
@@ -175,6 +223,10 @@ async def _produce(
         latest_batch_ms=latest * 1e3,
         machine_busy_share=busy_share,
     )
+
+
+def _cpu_seconds(workers: Sequence[WorkerProcess]) -> float:
+    return sum(worker.sample() for worker in workers)
 
 
 def _achieved_consumer(workload: Workload) -> AIOKafkaConsumer:
@@ -215,6 +267,8 @@ def main() -> None:
     parser.add_argument("--match-share", type=float, default=0.1)
     parser.add_argument("--seconds", type=float, default=30, help="to measure")
     parser.add_argument("--warm-up", type=float, default=3, metavar="SECONDS", help="before that, at the same rate")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--rolling-restart", action="store_true", help="restart each worker once meanwhile (SIGTERM)")
     options = parser.parse_args()
     with services(options.kafka, options.database) as (kafka, database_url):
         results = asyncio.run(measure(kafka, database_url, options))

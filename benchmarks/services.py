@@ -76,16 +76,16 @@ class Observer:
         ends = await self._consumer.end_offsets(partitions)
         return {partition: end for partition, end in ends.items() if end}
 
-    async def is_consuming(self) -> bool:
-        """Whether the group has settled and its members have their partitions."""
+    async def is_consuming(self, workers: int) -> bool:
+        """Whether the group has settled on so many members, and they have their partitions."""
         (response,) = await _patiently(lambda: self._admin.describe_consumer_groups([self._group]))
-        return all(state == "Stable" for _, _, state, *_ in response.groups)
+        return all(state == "Stable" and len(members) == workers for _, _, state, _, _, members, *_ in response.groups)
 
-    async def wait_until_consuming(self, seconds: float = 60) -> None:
+    async def wait_until_consuming(self, seconds: float = 60, *, workers: int = 1) -> None:
         """Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while True:
-                if await self.is_consuming():
+                if await self.is_consuming(workers):
                     return
                 await asyncio.sleep(0.05)
 

@@ -1,4 +1,4 @@
-"""One `goalstream worker` as a process of its own, and what it costs."""
+"""A `goalstream worker` as a process of its own, and what it costs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import psutil
 
@@ -22,6 +22,7 @@ class WorkerProcess:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GOALSTREAM_")}
         self._environment = inherited | environment
         self._earlier_cpu_seconds = 0.0
+        self._rests = False
         self.max_rss_bytes = 0
         """The most seen by `sample`, in one life."""
         self._start()
@@ -32,6 +33,8 @@ class WorkerProcess:
 
     def sample(self) -> float:
         """CPU seconds so far, user and system, of all lives; also notes the memory. Exits if the worker has ended."""
+        if self._rests:
+            return self._earlier_cpu_seconds
         if (code := self._process.poll()) is not None:
             raise SystemExit(f"the worker ended by itself, exit code {code}")
         self.max_rss_bytes = max(self.max_rss_bytes, self._seen.memory_info().rss)
@@ -44,6 +47,14 @@ class WorkerProcess:
         self._process.kill()
         self._process.wait()
         self._start()
+
+    async def restart(self) -> int:
+        """SIGTERM, and the next life begins when this one has ended; returns the exit code."""
+        self._earlier_cpu_seconds, self._rests = self.sample(), True
+        code = await self.stop()
+        self._start()
+        self._rests = False
+        return code
 
     async def stop(self) -> int:
         """SIGTERM; returns the exit code."""
@@ -60,11 +71,19 @@ class WorkerProcess:
 @contextmanager
 def running_worker(environment: dict[str, str]) -> Iterator[WorkerProcess]:
     """A worker that is gone after the block."""
-    worker = WorkerProcess(environment)
-    try:
+    with running_workers(environment, 1) as (worker,):
         yield worker
-    finally:
-        worker.close()
+
+
+@contextmanager
+def running_workers(environment: dict[str, str], count: int) -> Iterator[list[WorkerProcess]]:
+    """Workers of one group that are gone after the block."""
+    with ExitStack() as ends:
+        workers = []
+        for _ in range(count):
+            workers.append(WorkerProcess(environment))
+            ends.callback(workers[-1].close)
+        yield workers
 
 
 class MachineLoad:
