@@ -23,6 +23,10 @@ class Settings(BaseSettings):
 
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers to ask first: host:port,…")
     kafka_group_id: str = Field("goalstream", min_length=1, description="consumer group of the workers")
+    kafka_group_instance_id: str = Field(
+        "",
+        description="this worker's own name in the group (static membership): one that is back within 6 s keeps its partitions",
+    )
     kafka_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]{0,100}$", description="put before every topic's name")
     kafka_fetch_max_wait_ms: int = Field(
         5, ge=1, le=500, description="how long a broker may hold a fetch to fill it, in ms: latency against CPU"

@@ -44,6 +44,7 @@ def build_app(settings: Settings, processor: Processor, on_fatal: Callable[[Exce
         consumer_max_fetch_size=1_048_576,
         broker_max_poll_records=10_000,
         broker_max_poll_interval=LONGEST_OUTAGE_SECONDS,
+        consumer_group_instance_id=settings.kafka_group_instance_id or None,
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=1,
         broker_request_timeout=60,
