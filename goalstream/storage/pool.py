@@ -59,13 +59,14 @@ class Database:
         self._opening = asyncio.Lock()
 
     async def open(self) -> asyncpg.Pool[asyncpg.Record]:
-        """Connects. Raises DatabaseUnavailable."""
+        """The pool, whose connections are made when they are needed. Raises DatabaseUnavailable."""
         with translated_errors():
             async with self._opening:
                 if self._pool is None:
                     self._pool = await asyncpg.create_pool(
                         self._url,
-                        min_size=1,
+                        # asyncpg 0.32 tries for ever to keep a least number, and logs a traceback whenever it cannot.
+                        min_size=0,
                         max_size=self._size,
                         timeout=5,
                         command_timeout=STATEMENT_TIMEOUT_SECONDS,
@@ -89,8 +90,13 @@ class Database:
         """A connection whose statements each commit by themselves. Raises as `transaction` does."""
         with translated_errors():
             pool = await self.open()
-            async with pool.acquire(timeout=STATEMENT_TIMEOUT_SECONDS) as connection:
-                yield connection
+            try:
+                async with pool.acquire(timeout=STATEMENT_TIMEOUT_SECONDS) as connection:
+                    yield connection
+            except asyncpg.ReadOnlySQLTransactionError:
+                # What we are connected to was the primary once; whoever is now answers new connections.
+                await pool.expire_connections()
+                raise
 
     @asynccontextmanager
     async def transaction(self, account_id: str | None = None) -> AsyncIterator[Connection]:
