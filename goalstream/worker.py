@@ -34,6 +34,9 @@ from goalstream.streams.topics import missing_topics
 
 log = structlog.get_logger()
 
+SILENT_SECONDS = 1.5
+"""PostgreSQL is asked for changes of goals every half second; without an answer for so long it hangs."""
+
 STOP_SECONDS = 10
 """For finishing or abandoning the batch in hand; what is not acknowledged is read again by the next worker."""
 
@@ -84,6 +87,8 @@ class Worker:
             retention=timedelta(days=settings.retention_days),
             every=timedelta(seconds=settings.housekeeping_seconds),
         )
+        metrics.HORIZON_AGE_SECONDS.set_function(self._goals.age_seconds)
+        metrics.ASSIGNED_PARTITIONS.set_function(lambda: self.partitions)
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._app = build_app(settings, processor, self._fail)
         self._has_begun = False
@@ -136,7 +141,8 @@ class Worker:
     def reasons(self) -> Mapping[str, str]:
         """Why the worker is not ready, by part; empty when it is."""
         reasons = self._health.reasons
-        metrics.ASSIGNED_PARTITIONS.set(self.partitions)
+        if self._consumes and (silent := self._goals.age_seconds()) > SILENT_SECONDS:
+            reasons.setdefault("database", f"PostgreSQL has not answered for {silent:.0f} s")
         if self._consumes and not self.partitions:
             reasons["partitions"] = (
                 "no partitions are assigned: the group rebalances, or has more workers than partitions"
