@@ -20,6 +20,9 @@ STATEMENT_TIMEOUT_SECONDS = 30
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 """SQLSTATE classes 22 and 23: this row will never be accepted. Everything else may pass after a repair."""
 
+_PASSING = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""InternalClientError among them: of a session that the server ended just before a statement, asyncpg 0.32 says no more."""
+
 _NAME_ACCOUNT = "select set_config('goalstream.account', $1, true)"
 
 
@@ -30,7 +33,7 @@ def translated_errors() -> Iterator[None]:
         yield
     except _REFUSED as error:
         raise RefusedByDatabase(f"{type(error).__name__}: {error}") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except _PASSING as error:
         raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error
 
 
