@@ -23,6 +23,7 @@ from goalstream.storage.migrate import require_current
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Database
 from goalstream.streams.app import build_app
+from goalstream.streams.brokers import Brokers
 from goalstream.streams.dead_letters import DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
@@ -36,6 +37,9 @@ log = structlog.get_logger()
 
 SILENT_SECONDS = 1.5
 """PostgreSQL is asked for changes of goals every half second; without an answer for so long it hangs."""
+
+BROKERS_SECONDS = 0.5
+"""How often the brokers are asked whether they are there."""
 
 STOP_SECONDS = 10
 """For finishing or abandoning the batch in hand; what is not acknowledged is read again by the next worker."""
@@ -61,6 +65,7 @@ class Worker:
         self._database = Database(
             settings.database_url.get_secret_value(), size=settings.database_pool_size, sees_all_accounts=True
         )
+        self._brokers = Brokers(settings.kafka_bootstrap_servers, group_id=settings.kafka_group_id)
         self._producer = Producer(settings.kafka_bootstrap_servers)
         prefix = settings.kafka_topic_prefix
         self._publisher = Publisher(self._producer, Outbox(self._database), topic_prefix=prefix)
@@ -131,6 +136,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._producer.close()
+        await self._brokers.close()
         await self._database.close()
 
     @property
@@ -163,6 +169,7 @@ class Worker:
         self._spawn(self._publisher.publish_waiting())
         self._spawn(self._publisher.sweep_for_ever())
         self._spawn(self._keep_goals_fresh())
+        self._spawn(self._keep_asking_brokers())
         self._spawn(self._housekeeper.clean_for_ever())
         self._app.finalize()
         self._has_begun = True
@@ -182,6 +189,11 @@ class Worker:
             with contextlib.suppress(Unavailable):
                 await self._goals.keep_fresh()
             await self._retry("goals", self._goals.refresh)
+
+    async def _keep_asking_brokers(self) -> None:
+        while True:
+            await self._retry("brokers", self._brokers.answer)
+            await asyncio.sleep(BROKERS_SECONDS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
