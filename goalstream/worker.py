@@ -23,6 +23,7 @@ from goalstream.storage.migrate import require_current
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Database
 from goalstream.streams.app import build_app
+from goalstream.streams.brokers import Brokers
 from goalstream.streams.dead_letters import DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
@@ -33,6 +34,12 @@ from goalstream.streams.publisher import Producer, Publisher
 from goalstream.streams.topics import missing_topics
 
 log = structlog.get_logger()
+
+SILENT_SECONDS = 1.5
+"""PostgreSQL is asked for changes of goals every half second; without an answer for so long it hangs."""
+
+BROKERS_SECONDS = 0.5
+"""How often the brokers are asked whether they are there."""
 
 STOP_SECONDS = 10
 """For finishing or abandoning the batch in hand; what is not acknowledged is read again by the next worker."""
@@ -58,6 +65,7 @@ class Worker:
         self._database = Database(
             settings.database_url.get_secret_value(), size=settings.database_pool_size, sees_all_accounts=True
         )
+        self._brokers = Brokers(settings.kafka_bootstrap_servers, group_id=settings.kafka_group_id)
         self._producer = Producer(settings.kafka_bootstrap_servers)
         prefix = settings.kafka_topic_prefix
         self._publisher = Publisher(self._producer, Outbox(self._database), topic_prefix=prefix)
@@ -84,6 +92,8 @@ class Worker:
             retention=timedelta(days=settings.retention_days),
             every=timedelta(seconds=settings.housekeeping_seconds),
         )
+        metrics.HORIZON_AGE_SECONDS.set_function(self._goals.age_seconds)
+        metrics.ASSIGNED_PARTITIONS.set_function(lambda: self.partitions)
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._app = build_app(settings, processor, self._fail)
         self._has_begun = False
@@ -126,6 +136,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._producer.close()
+        await self._brokers.close()
         await self._database.close()
 
     @property
@@ -136,7 +147,8 @@ class Worker:
     def reasons(self) -> Mapping[str, str]:
         """Why the worker is not ready, by part; empty when it is."""
         reasons = self._health.reasons
-        metrics.ASSIGNED_PARTITIONS.set(self.partitions)
+        if self._consumes and (silent := self._goals.age_seconds()) > SILENT_SECONDS:
+            reasons.setdefault("database", f"PostgreSQL has not answered for {silent:.0f} s")
         if self._consumes and not self.partitions:
             reasons["partitions"] = (
                 "no partitions are assigned: the group rebalances, or has more workers than partitions"
@@ -157,6 +169,7 @@ class Worker:
         self._spawn(self._publisher.publish_waiting())
         self._spawn(self._publisher.sweep_for_ever())
         self._spawn(self._keep_goals_fresh())
+        self._spawn(self._keep_asking_brokers())
         self._spawn(self._housekeeper.clean_for_ever())
         self._app.finalize()
         self._has_begun = True
@@ -176,6 +189,11 @@ class Worker:
             with contextlib.suppress(Unavailable):
                 await self._goals.keep_fresh()
             await self._retry("goals", self._goals.refresh)
+
+    async def _keep_asking_brokers(self) -> None:
+        while True:
+            await self._retry("brokers", self._brokers.answer)
+            await asyncio.sleep(BROKERS_SECONDS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

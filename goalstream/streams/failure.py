@@ -16,8 +16,10 @@ from goalstream.observability.health import Health
 log = structlog.get_logger()
 
 FIRST_PAUSE_SECONDS = 0.05
-LONGEST_PAUSE_SECONDS = 2.0
+LONGEST_PAUSE_SECONDS = 1.0
 """So that work resumes within seconds after a service is back."""
+
+SERVICES = ("kafka", "database")
 
 _Result = TypeVar("_Result")
 
@@ -27,22 +29,31 @@ class RetryInPlace:
 
     def __init__(self, health: Health) -> None:
         self._health = health
+        self._waiting: dict[object, tuple[str, str]] = {}
 
     async def __call__(self, step: str, action: Callable[[], Awaitable[_Result]]) -> _Result:
         """The result of `action`, whose Unavailable is waited out; any other exception passes."""
         pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                result = await action()
-            except Unavailable as error:
-                service = "kafka" if isinstance(error, BrokerUnavailable) else "database"
-                self._health.report(service, str(error))
-                metrics.RETRIES.labels(step).inc()
-                log.warning("waiting_for_service", service=service, step=step, error=str(error))
+        caller = object()
+        try:
+            while True:
+                try:
+                    return await action()
+                except Unavailable as error:
+                    service = "kafka" if isinstance(error, BrokerUnavailable) else "database"
+                    self._report(caller, (service, str(error)))
+                    metrics.RETRIES.labels(step).inc()
+                    log.warning("waiting_for_service", service=service, step=step, error=str(error))
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, nothing secret
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-            else:
-                if pause > FIRST_PAUSE_SECONDS:
-                    self._health.report("kafka", None)
-                    self._health.report("database", None)
-                return result
+        finally:
+            self._report(caller, None)
+
+    def _report(self, caller: object, trouble: tuple[str, str] | None) -> None:
+        """A service is well when nobody waits for it any more: reading may work where writing does not."""
+        if trouble is not None:
+            self._waiting[caller] = trouble
+        elif self._waiting.pop(caller, None) is None:
+            return
+        for service in SERVICES:
+            self._health.report(service, next((why for name, why in self._waiting.values() if name == service), None))

@@ -7,7 +7,8 @@ every change accepted before T, so the table is complete for every moment up to 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from goalstream.domain.goal_table import GoalTable
@@ -24,8 +25,12 @@ MAX_WAIT_AHEAD = timedelta(seconds=5)
 class GoalCache:
     """Keeps a goal table up to date, and proves how far it can be trusted."""
 
-    def __init__(self, source: GoalSource, *, activation_delay: timedelta) -> None:
+    def __init__(
+        self, source: GoalSource, *, activation_delay: timedelta, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._source = source
+        self._monotonic = monotonic
+        self._proved_at = monotonic()
         self._activation_delay = activation_delay
         self._lock = asyncio.Lock()
         self._last_change_id = 0
@@ -33,6 +38,10 @@ class GoalCache:
         self._asked = 0
         self._answered = 0
         self.table = GoalTable()
+
+    def age_seconds(self) -> float:
+        """How long ago the table was last proved complete; of one that never was, how old it is."""
+        return self._monotonic() - self._proved_at
 
     async def complete_for(self, moments: Sequence[datetime]) -> datetime:
         """Waits until the table is complete for all moments but those too far ahead of the database's clock.
@@ -60,6 +69,7 @@ class GoalCache:
                 self.table.add(changes.versions)
                 self._last_change_id = changes.last_change_id
                 self._clock = changes.clock
+                self._proved_at = self._monotonic()
                 self._answered = serving
                 if changes.versions:
                     metrics.GOALS.set(len(self.table))

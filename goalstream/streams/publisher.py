@@ -10,6 +10,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -50,9 +51,11 @@ class Producer:
         self._bootstrap_servers = bootstrap_servers
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         """Sends (topic, key, value, headers) and waits until all are acknowledged. Raises BrokerUnavailable."""
+        producer = None
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 producer = await self._started()
@@ -63,8 +66,17 @@ class Producer:
                 ]
                 await asyncio.gather(*acknowledged)
         except (KafkaError, OSError, TimeoutError) as error:
-            await self.close()
+            self._give_up(producer)
             raise BrokerUnavailable(f"Kafka did not acknowledge: {type(error).__name__} {error}") from error
+
+    def _give_up(self, producer: AIOKafkaProducer | None) -> None:
+        """Ends a producer whose records did not go through, unless somebody else who used it has done so already."""
+        if self._producer is None or producer is not self._producer:
+            return
+        self._producer = None
+        ending = asyncio.create_task(_end(producer))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
     async def close(self) -> None:
         """Ends the producer; it starts again when it is next needed."""
@@ -75,6 +87,8 @@ class Producer:
                     await producer.stop()
             except (KafkaError, OSError, TimeoutError):
                 log.warning("producer_abandoned")
+                await _end(producer)
+        await asyncio.gather(*self._ending)
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -95,6 +109,20 @@ class Producer:
                     raise
                 self._producer = producer
             return self._producer
+
+
+async def _end(producer: Any) -> None:
+    """Ends a producer without sending what it still has.
+
+    `stop` of aiokafka 0.14 waits until the brokers have taken everything, and where that is cut short the sender goes on for
+    ever. Cancelled, it still waits for its requests in flight, until it is cancelled again.
+    """
+    producer._closed = True
+    sender = producer._sender.sender_task
+    while not sender.done():
+        sender.cancel()
+        await asyncio.wait([sender], timeout=0.1)
+    await producer.client.close()
 
 
 async def _by_partition(

@@ -19,8 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from goalstream.config import Settings
-from goalstream.dev.postgres import EmbeddedPostgres
-from goalstream.dev.postgres import _find as wheel_programs
+from goalstream.dev.postgres import EmbeddedPostgres, wheel_programs
 from goalstream.storage.migrate import migrate
 from goalstream.storage.pool import Database
 from goalstream.streams.topics import ALL_TOPICS

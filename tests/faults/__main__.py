@@ -20,6 +20,7 @@ import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from tests.faults.breakable import Breakable
 from tests.faults.report import EXAMPLES, measured, merge, table
 from tests.faults.rows import Result, Row, Size, rows, run_row
 from tests.services.tiers import Tier, kafka_tier, postgres_tier, running_kafka, running_postgres
@@ -40,8 +41,9 @@ def main() -> None:
         folder = Path(services.enter_context(tempfile.TemporaryDirectory(prefix="goalstream-faults-")))
         kafka = services.enter_context(running_kafka(folder)).bootstrap_servers
         postgres = services.enter_context(running_postgres(folder))
+        breakable = services.enter_context(Breakable())
         for row in chosen:
-            result = _run(row, options, kafka, postgres)
+            result = _run(row, options, kafka, postgres, breakable)
             results.append(result)
             if options.json is not None:
                 merge(options.json, result)
@@ -49,7 +51,7 @@ def main() -> None:
     sys.exit(0 if all(result.is_clean for result in results) else 1)
 
 
-def _run(row: Row, options: argparse.Namespace, kafka: str, postgres: str) -> Result:
+def _run(row: Row, options: argparse.Namespace, kafka: str, postgres: str, breakable: Breakable) -> Result:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -64,7 +66,16 @@ def _run(row: Row, options: argparse.Namespace, kafka: str, postgres: str) -> Re
             progress.update(task, description=f"{row.fault} {step}", completed=int(done), total=int(total) or None)
 
         result = asyncio.run(
-            run_row(row, options.size, options.seed, kafka=kafka, postgres=postgres, show=show, keep=options.keep)
+            run_row(
+                row,
+                options.size,
+                options.seed,
+                kafka=kafka,
+                postgres=postgres,
+                breakable=breakable,
+                show=show,
+                keep=options.keep,
+            )
         )
     verdict = "[green]clean[/green]" if result.is_clean else "[red]not clean[/red]"
     console.print(f"{row.fault} {row.title}: {verdict}, {result.seconds:.1f} s", highlight=False, soft_wrap=True)

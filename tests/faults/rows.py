@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import tests.faults
+from tests.faults.breakable import Breakable
 from tests.faults.judge import Findings
 from tests.faults.stage import Ground, NotQuiet, Show
 
@@ -81,15 +82,24 @@ def _is_row(module_name: str) -> bool:
 
 
 async def run_row(
-    row: Row, size: Size, seed: int, *, kafka: str, postgres: str, show: Show, keep: bool = False
+    row: Row,
+    size: Size,
+    seed: int,
+    *,
+    kafka: str,
+    postgres: str,
+    breakable: Breakable,
+    show: Show,
+    keep: bool = False,
 ) -> Result:
     """Runs a row; logs and timeline are kept where it is not clean, or where `keep` says so."""
     folder = Path(tempfile.mkdtemp(prefix=f"goalstream-{row.fault}-"))
+    ground = Ground(kafka=kafka, postgres=postgres, breakable=breakable, folder=folder, show=show)
     began = time.monotonic()
     is_kept = True
     try:
         try:
-            outcome = await row.run(Ground(kafka=kafka, postgres=postgres, folder=folder, show=show), size, seed)
+            outcome = await row.run(ground, size, seed)
         except NotQuiet as missing:
             outcome = Outcome(findings=Findings(lost=[str(missing)]))
         except Exception as error:  # noqa: BLE001 - whatever breaks off a row, the next ones are run, and this one failed

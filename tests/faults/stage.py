@@ -21,6 +21,7 @@ from goalstream.storage.migrate import migrate
 from goalstream.storage.pool import Database
 from goalstream.streams.topics import READ_TOPICS, create_topics
 from tests.faults import evidence
+from tests.faults.breakable import Breakable
 from tests.faults.evidence import ACHIEVED, DEAD_LETTER, EXIT, REVOKED, Evidence
 from tests.faults.expectation import Expected, expectation
 from tests.faults.judge import Findings, judge
@@ -28,6 +29,7 @@ from tests.faults.topics import Topics
 from tests.faults.workers import WorkerProcess
 from tests.oracle.generator import LATENESS
 from tests.oracle.history import GoalVersion, Record
+from tests.services.broker import free_ports
 
 PARTITIONS = 4
 CONSUMING_SECONDS = 60
@@ -43,10 +45,11 @@ class NotQuiet(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """Where rows run: the shared services, a folder for what is worth keeping, and how progress is shown."""
+    """Where rows run: the shared services, others to break, a folder for what is worth keeping, how progress is shown."""
 
     kafka: str
     postgres: str
+    breakable: Breakable
     folder: Path
     show: Show
 
@@ -72,7 +75,6 @@ class Stage:
             "KAFKA_GROUP_ID": self.topics.group,
             "KAFKA_TOPIC_PREFIX": self.prefix,
             "DATABASE_URL": self.database_url,
-            "METRICS_PORT": "0",
             "LOG_LEVEL": "warning",
             # Histories may be made of bad records, and reach back as far as a match is kept.
             "DEAD_LETTER_MAX_IN_A_ROW": "0",
@@ -92,11 +94,14 @@ class Stage:
         """Shows progress."""
         self._ground.show(f"{self.name}: {step}", done, total)
 
-    async def start_workers(self, count: int) -> None:
-        """Starts workers and waits until each of them has partitions. Raises NotQuiet."""
+    async def start_workers(self, count: int, *, probes: bool = False, **settings: str) -> None:
+        """Starts workers, `settings` being theirs alone, and waits until all have partitions. Raises NotQuiet."""
         for _ in range(count):
             name = f"{self.name}-worker-{len(self.workers) + 1}"
-            worker = WorkerProcess(name, self.environment(), self._ground.folder / f"{name}.log")
+            (port,) = free_ports(1) if probes else (0,)
+            own = {"metrics_port": str(port), **settings}
+            environment = self.environment() | {f"GOALSTREAM_{key.upper()}": value for key, value in own.items()}
+            worker = WorkerProcess(name, environment, self._ground.folder / f"{name}.log")
             self.workers.append(worker)
             worker.start()
             self.note("worker started", worker=name, pid=worker.pid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from random import Random
@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 
 from tests.faults.f16_repeated_and_shuffled import histories
 from tests.faults.stage import PARTITIONS, NotQuiet, Stage
+from tests.faults.topics import Partition
 from tests.integration.builders import put_goal_versions
 from tests.oracle.history import History, Record
 
@@ -57,9 +58,11 @@ async def recovered(stage: Stage, since: float, within_seconds: float) -> float:
 
     A group does not notice a dead member before its session is over, so its own state says nothing.
     """
-    ends, deadline = await asyncio.to_thread(stage.topics.ends), time.monotonic() + within_seconds
+    deadline = time.monotonic() + within_seconds
+    ends: Mapping[Partition, int] = {}
     while True:
         try:
+            ends = ends or await asyncio.to_thread(stage.topics.ends)
             committed = await asyncio.to_thread(stage.topics.committed)
             behind = {partition: end for partition, end in ends.items() if committed.get(partition, 0) < end}
         except KafkaException as error:

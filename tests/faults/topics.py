@@ -62,6 +62,10 @@ class Topics:
             | {"acks": "all", "enable.idempotence": True, "linger.ms": 5, "queue.buffering.max.messages": 200_000}
         )
 
+    def reconnect(self) -> None:
+        """The next question is asked on new connections: after an outage librdkafka waits on the old ones for long."""
+        self.__dict__.pop("_admin", None)
+
     def consumer(self) -> Consumer:
         """One that belongs to no group and commits nothing."""
         return Consumer(self._common | {"group.id": "nobody", "enable.auto.commit": False})
@@ -96,20 +100,28 @@ class Topics:
             self._refused.append(str(error))
 
     def ends(self, topics: Iterable[str] = READ_TOPICS) -> dict[Partition, int]:
-        """Where the partitions end, empty ones left out."""
+        """Where the partitions end, empty ones left out. Raises KafkaException."""
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
         wanted = {
             TopicPartition(self.prefix + topic, number): latest for topic in topics for number in range(self.partitions)
         }
         answers = self._admin.list_offsets(wanted, request_timeout=ANSWER_SECONDS)
-        found = {self._named(partition): future.result().offset for partition, future in answers.items()}
+        try:
+            found = {self._named(partition): future.result().offset for partition, future in answers.items()}
+        except KafkaException:
+            self.reconnect()
+            raise
         return {partition: end for partition, end in found.items() if end > 0}
 
     def committed(self) -> dict[Partition, int]:
         """Up to where the group has acknowledged the topics; partitions without a commit are out. Raises KafkaException."""
         asked = [ConsumerGroupTopicPartitions(self.group)]
         (future,) = self._admin.list_consumer_group_offsets(asked, request_timeout=SHORTLY_SECONDS).values()
-        found = future.result().topic_partitions
+        try:
+            found = future.result().topic_partitions
+        except KafkaException:
+            self.reconnect()
+            raise
         return {self._named(partition): partition.offset for partition in found if partition.offset >= 0}
 
     def lags(self) -> dict[Partition, int]:
@@ -127,6 +139,7 @@ class Topics:
         try:
             described = future.result()
         except KafkaException:
+            self.reconnect()
             return []
         if described.state.name != "STABLE":
             return []

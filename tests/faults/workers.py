@@ -30,6 +30,11 @@ class WorkerProcess:
         return self._process.pid
 
     @property
+    def probe_port(self) -> int:
+        """Where it serves its probes; 0: nowhere."""
+        return int(self._environment["GOALSTREAM_METRICS_PORT"])
+
+    @property
     def exit_code(self) -> int | None:
         """None while it lives."""
         return None if self._process is None else self._process.poll()

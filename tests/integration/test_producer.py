@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC
+from goalstream.errors import BrokerUnavailable
+from goalstream.streams import publisher
 from goalstream.streams.publisher import MAX_BATCH_BYTES, Outgoing, Producer
-from goalstream.streams.topics import DEAD_LETTER
+from goalstream.streams.topics import DEAD_LETTER, create_topics
+from tests.integration.test_services import needs_java
+from tests.services.broker import Cluster
 from tests.services.tiers import RunningKafka
 
 WAIT_SECONDS = 30
@@ -59,3 +66,37 @@ async def test_every_record_that_kafka_knows_can_be_sent(kafka: RunningKafka, to
     )
     found = await _read(kafka, topic, 4)
     assert {(record.key, record.value) for record in found} == {(None, None), (b"", b""), (b"k", large), (b"k", b"v")}
+
+
+@needs_java
+async def test_a_producer_that_was_given_up_leaves_nothing_running(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(publisher, "SEND_TIMEOUT_SECONDS", 1)
+    with Cluster(heap="256m") as broker:
+        await create_topics(broker.bootstrap_servers, prefix="", partitions=1, replication_factor=1)
+        producer = Producer(broker.bootstrap_servers)
+        await _send_in_time(producer, b"before")
+        running = len(asyncio.all_tasks())
+        for hurt in (broker.pause, broker.kill):
+            hurt()
+            senders = [producer.send([(DEAD_LETTER, None, b"meanwhile", [])]) for _ in range(3)]
+            outcomes = await asyncio.gather(*senders, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [BrokerUnavailable] * 3
+            broker.resume()
+            if broker.is_alive():
+                await _send_in_time(producer, b"after")
+        async with asyncio.timeout(WAIT_SECONDS):
+            while len(asyncio.all_tasks()) > running:  # noqa: ASYNC110 - nobody tells when a task is gone
+                await asyncio.sleep(0.1)
+        await producer.close()
+    gc.collect()
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def _send_in_time(producer: Producer, value: bytes) -> None:
+    """Patiently: a broker that has just started may take longer than a second."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            with suppress(BrokerUnavailable):
+                return await producer.send([(DEAD_LETTER, None, value, [])])

@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -15,26 +14,12 @@ from types import TracebackType
 from typing import Self
 
 from tests.services.jars import libraries
+from tests.services.leftovers import Watcher
 
 LOGGING = Path(__file__).parent / "kafka" / "log4j2.properties"
 START_SECONDS = 90
 STOP_SECONDS = 20
 CLUSTER_ID = "goalstreamAAAAAAAAAAAA"
-
-_WATCHER = """
-import psutil, shutil, sys
-folder = sys.argv[1]
-sys.stdin.buffer.read()
-for process in psutil.process_iter(["name", "cmdline"]):
-    if process.info["name"] == "java" and any(folder in word for word in process.info["cmdline"] or ()):
-        try:
-            process.kill()
-            process.wait(10)
-        except psutil.Error:
-            pass
-shutil.rmtree(folder, ignore_errors=True)
-"""
-"""Ends the brokers and removes their data when the test run is gone, also after SIGKILL: its end of a pipe closes."""
 
 
 @dataclass(slots=True)
@@ -44,7 +29,19 @@ class _Node:
     folder: Path
     port: int
     controller_port: int
+    detour_port: int
     process: subprocess.Popen[bytes] | None = field(default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """A second way to a broker: who comes by `announced_port` is told to stay there, and the broker listens on `port`.
+
+    So that whoever listens on the one and passes on to the other has all that such a client and the broker say.
+    """
+
+    announced_port: int
+    port: int
 
 
 class Cluster:
@@ -54,15 +51,21 @@ class Cluster:
         """`heap` is the size of each broker's memory, as Java writes it."""
         self._heap = heap
         self.folder = Path(tempfile.mkdtemp(prefix="goalstream-brokers-"))
-        ports = free_ports(2 * nodes)
+        ports = free_ports(4 * nodes)
         self._nodes = {
-            number: _Node(self.folder / f"node-{number}", ports.pop(), ports.pop()) for number in range(1, nodes + 1)
+            number: _Node(self.folder / f"node-{number}", ports.pop(), ports.pop(), ports.pop())
+            for number in range(1, nodes + 1)
         }
-        self._watcher: subprocess.Popen[bytes] | None = None
+        self._announced_ports = dict(zip(self._nodes, ports, strict=True))
+        self._watcher: Watcher | None = None
 
     @property
     def bootstrap_servers(self) -> str:
         return ",".join(f"127.0.0.1:{node.port}" for node in self._nodes.values())
+
+    def detour(self, node: int = 1) -> Detour:
+        """A way to this broker on which nobody listens yet."""
+        return Detour(self._announced_ports[node], self._nodes[node].detour_port)
 
     def pid(self, node: int = 1) -> int:
         """The process that is, or last was, this broker."""
@@ -73,9 +76,7 @@ class Cluster:
     def start(self) -> None:
         """Formats the storage and starts the brokers; returns when all listen."""
         classpath = f"{libraries()}/*"
-        self._watcher = subprocess.Popen(
-            [sys.executable, "-I", "-c", _WATCHER, str(self.folder)], stdin=subprocess.PIPE, start_new_session=True
-        )
+        self._watcher = Watcher(self.folder, "java")
         for number, node in self._nodes.items():
             node.folder.mkdir()
             properties = node.folder / "server.properties"
@@ -95,6 +96,11 @@ class Cluster:
         self._launch(node)
         self._wait_until_it_listens(node)
 
+    def is_alive(self, node: int = 1) -> bool:
+        """Whether its process is there, paused or not."""
+        process = self._nodes[node].process
+        return process is not None and process.poll() is None
+
     def kill(self, node: int = 1) -> None:
         """kill -9, as a machine dies; returns when the process is gone."""
         self._signal(node, signal.SIGKILL)
@@ -111,9 +117,8 @@ class Cluster:
         """Ends the brokers and removes their data; more than once is harmless."""
         for number in self._nodes:
             self._signal(number, signal.SIGKILL)
-        if self._watcher is not None and self._watcher.stdin is not None:
-            self._watcher.stdin.close()
-            self._watcher.wait(STOP_SECONDS)
+        if self._watcher is not None:
+            self._watcher.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
@@ -164,10 +169,12 @@ class Cluster:
             "node.id": number,
             "controller.quorum.voters": voters,
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"CLIENT://127.0.0.1:{node.port},CONTROLLER://127.0.0.1:{node.controller_port}",
-            "advertised.listeners": f"CLIENT://127.0.0.1:{node.port}",
+            "listeners": f"CLIENT://127.0.0.1:{node.port},DETOUR://127.0.0.1:{node.detour_port},"
+            f"CONTROLLER://127.0.0.1:{node.controller_port}",
+            "advertised.listeners": f"CLIENT://127.0.0.1:{node.port},"
+            f"DETOUR://127.0.0.1:{self._announced_ports[number]}",
             "inter.broker.listener.name": "CLIENT",
-            "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": "CLIENT:PLAINTEXT,DETOUR:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": node.folder / "data",
             "default.replication.factor": count,
             "min.insync.replicas": count // 2 + 1,

@@ -38,12 +38,18 @@ def test_other_levels_always_pass(method: str) -> None:
         assert seldom(None, method, {"event": "same"}) == {"event": "same"}
 
 
-def test_warnings_and_errors_of_libraries_are_written_seldom_by_their_template() -> None:
-    seldom = Seldom(clock=Clock())
+def test_a_library_says_one_thing_every_now_and_then_and_tells_of_each_defect() -> None:
+    clock = Clock()
+    seldom = Seldom(clock=clock)
 
-    def admitted(level: int, text: str, *values: object) -> bool:
-        return seldom.filter(logging.LogRecord("aiokafka.conn", level, __file__, 1, text, values, None))
+    def admitted(name: str, level: int, text: str, error: Exception | None = None) -> bool:
+        exc_info = None if error is None else (type(error), error, None)
+        return seldom.filter(logging.LogRecord(name, level, __file__, 1, text, (), exc_info))
 
-    assert [admitted(logging.ERROR, "no %s", node) for node in range(3)] == [True, False, False]
-    assert admitted(logging.ERROR, "another")
-    assert [admitted(logging.INFO, "usual") for _ in range(2)] == [True, True]
+    assert admitted("aiokafka.conn", logging.ERROR, "no node")
+    assert not admitted("aiokafka.consumer.fetcher", logging.WARNING, "no records")
+    assert admitted("faust.app", logging.ERROR, "no node")
+    assert [admitted("aiokafka", logging.ERROR, "broken", ValueError()) for _ in range(2)] == [True, False]
+    assert [admitted("aiokafka", logging.INFO, "usual") for _ in range(2)] == [True, True]
+    clock.now = SELDOM_SECONDS
+    assert admitted("aiokafka.consumer.fetcher", logging.WARNING, "no records")

@@ -72,3 +72,21 @@ async def test_keeping_fresh_ends_only_with_the_database() -> None:
     keeping.cancel()
     with pytest.raises(asyncio.CancelledError):
         await keeping
+
+
+async def test_the_age_of_the_table_counts_from_the_last_answer_and_not_from_the_last_question() -> None:
+    now = 100.0
+    goals = FakeGoals()
+    cache = GoalCache(goals, activation_delay=DELAY, monotonic=lambda: now)
+    now = 103.0
+    assert cache.age_seconds() == 3
+    await cache.refresh()
+    assert cache.age_seconds() == 0
+    goals.gate = asyncio.Event()
+    asking = asyncio.create_task(cache.refresh())
+    now = 105.0
+    await until(lambda: len(goals.asked) == 2)
+    assert cache.age_seconds() == 2
+    goals.gate.set()
+    await asking
+    assert cache.age_seconds() == 0

@@ -1,0 +1,43 @@
+"""Whether the brokers answer: asked on a connection of its own, since a consumer that waits for one cannot tell."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiokafka.client import AIOKafkaClient, CoordinationType
+from aiokafka.errors import KafkaError
+
+from goalstream.errors import BrokerUnavailable
+
+ANSWER_SECONDS = 1.0
+NEVER_MS = 2**31
+"""Nothing is asked about topics here."""
+
+
+class Brokers:
+    """The brokers, as far as the group of workers needs them."""
+
+    def __init__(self, bootstrap_servers: str, *, group_id: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._group_id = group_id
+        self._client: AIOKafkaClient | None = None
+
+    async def answer(self) -> None:
+        """Returns when a broker has told who coordinates the group. Raises BrokerUnavailable."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                if self._client is None:
+                    self._client = AIOKafkaClient(
+                        bootstrap_servers=self._bootstrap_servers, metadata_max_age_ms=NEVER_MS
+                    )
+                    await self._client.bootstrap()
+                await self._client.coordinator_lookup(CoordinationType.GROUP, self._group_id)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self.close()
+            raise BrokerUnavailable(f"Kafka does not answer: {type(error).__name__} {error}") from error
+
+    async def close(self) -> None:
+        """Ends the connection; the next question makes a new one."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()

@@ -1,0 +1,93 @@
+"""F6: PostgreSQL is stopped at once and started again, hangs, and ends its clients' sessions, under a stream of facts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+from random import Random
+
+import asyncpg
+
+from tests.faults import acknowledged
+from tests.faults.outages import Outages
+from tests.faults.rows import Outcome, Row, Size
+from tests.faults.stage import Ground, stage
+from tests.faults.stream import prepare, telling
+from tests.faults.watch import watching
+from tests.services.postgres_server import PostgresServer
+
+FACTS = {Size.CI: 3_000, Size.FULL: 100_000}
+STOPS = {Size.CI: 1, Size.FULL: 10}
+STOPPED_SECONDS = 3, 8
+HANGS = {Size.CI: 1, Size.FULL: 5}
+HANGING_SECONDS = {Size.CI: 3, Size.FULL: 30}
+TERMINATIONS = {Size.CI: 10, Size.FULL: 200}
+BETWEEN_TERMINATIONS_SECONDS = 0.1
+TELLING_SECONDS = {Size.CI: 10, Size.FULL: 300}
+"""About as long as all the faults take."""
+
+QUIET_SECONDS = {Size.CI: 120, Size.FULL: 900}
+WORKERS = 2
+RESUME_SECONDS = 5
+
+_TERMINATE = """
+select pg_terminate_backend(pid) from pg_stat_activity
+ where datname = $1 and pid <> pg_backend_pid() and application_name = 'goalstream' order by random() limit 1
+"""
+
+
+async def run(ground: Ground, size: Size, seed: int) -> Outcome:
+    chance = Random(seed)
+    outcome = Outcome()
+    server = await asyncio.to_thread(ground.breakable.postgres)
+    async with stage(replace(ground, postgres=server.url), "postgres-away") as here:
+        stream = await prepare(here, FACTS[size], seed)
+        await here.start_workers(WORKERS, probes=True)
+        async with telling(stream, TELLING_SECONDS[size]), watching(here.workers) as watches:
+            outages = Outages(here, size, watches, outcome, within=RESUME_SECONDS)
+            names = ["stop"] * STOPS[size] + ["hang"] * HANGS[size] + ["terminations"]
+            for name in chance.sample(names, len(names)):
+                await asyncio.sleep(chance.uniform(0.5, 2))
+                match name:
+                    case "stop":
+                        await outages.happen(name, partial(_stop, server, chance.uniform(*STOPPED_SECONDS)))
+                    case "hang":
+                        await outages.happen(name, partial(_hang, server, HANGING_SECONDS[size]))
+                    case _:
+                        storm = partial(_terminate, server, here.database_url, TERMINATIONS[size])
+                        await outages.happen(name, storm, must_notice=False)
+                outcome.findings.add(await acknowledged.look(here, stream.told.goal_versions))
+        await here.quiesce(QUIET_SECONDS[size])
+        outcome.findings.add(await here.judge(stream.told.goal_versions))
+        outcome.findings.add(await here.stop_workers())
+    outcome.figures |= {"facts": FACTS[size], "stops": STOPS[size], "hangs": HANGS[size]}
+    outcome.figures["terminations"] = TERMINATIONS[size]
+    return outcome
+
+
+async def _stop(server: PostgresServer, seconds: float) -> None:
+    await asyncio.to_thread(server.stop_at_once)
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(server.revive)
+
+
+async def _hang(server: PostgresServer, seconds: float) -> None:
+    await asyncio.to_thread(server.pause)
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        await asyncio.to_thread(server.resume)
+
+
+async def _terminate(server: PostgresServer, database_url: str, sessions: int) -> None:
+    connection = await asyncpg.connect(server.admin_url)
+    try:
+        for _ in range(sessions):
+            await connection.execute(_TERMINATE, database_url.rpartition("/")[2])
+            await asyncio.sleep(BETWEEN_TERMINATIONS_SECONDS)
+    finally:
+        await connection.close()
+
+
+ROW = Row(fault="F6", title="PostgreSQL stopped and started, hanging, and ending sessions", run=run)

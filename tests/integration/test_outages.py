@@ -1,0 +1,72 @@
+"""Connections to a PostgreSQL that is away, comes back, and is not what it was."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from goalstream.errors import DatabaseUnavailable
+from goalstream.storage.pool import Database
+from tests.services.postgres_server import PostgresServer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def database(server: PostgresServer) -> AsyncIterator[Database]:
+    found = Database(server.url, size=2)
+    yield found
+    await found.close()
+
+
+async def _answers(database: Database) -> bool:
+    try:
+        async with database.connection() as connection:
+            return bool(await connection.fetchval("select 1") == 1)
+    except DatabaseUnavailable:
+        return False
+
+
+async def test_a_server_that_was_stopped_at_once_is_used_again_and_nobody_but_us_tells_of_it(
+    server: PostgresServer, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await _answers(database)
+    await asyncio.to_thread(server.stop_at_once)
+    try:
+        with caplog.at_level(logging.WARNING):
+            assert not await _answers(database)
+            assert not await _answers(database)
+    finally:
+        await asyncio.to_thread(server.revive)
+    assert [record.name for record in caplog.records] == []
+    assert await _answers(database)
+
+
+async def test_sessions_with_a_server_that_may_only_be_read_are_given_up(
+    server: PostgresServer, database: Database
+) -> None:
+    """As after a failover, when the old primary still answers those who were connected to it."""
+    admin = await asyncpg.connect(server.admin_url)
+    try:
+        await admin.execute("alter database goalstream set default_transaction_read_only = on")
+        with pytest.raises(DatabaseUnavailable, match="read-only"):
+            await _write(database)
+        await admin.execute("alter database goalstream reset default_transaction_read_only")
+        await _write(database)
+    finally:
+        await admin.execute("alter database goalstream reset default_transaction_read_only")
+        await admin.close()
+
+
+async def _write(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute("create table if not exists written (number int)")
+        await connection.execute("insert into written values (1)")
