@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -32,6 +33,8 @@ from tests.oracle.history import GoalVersion, Record
 PARTITIONS = 4
 CONSUMING_SECONDS = 60
 POLL_SECONDS = 0.2
+
+AnyWorker = TypeVar("AnyWorker", bound=WorkerProcess)
 
 Show = Callable[[str, float, float], None]
 """Tells how far a step is: what, done, of how many."""
@@ -94,13 +97,17 @@ class Stage:
 
     async def start_workers(self, count: int) -> None:
         """Starts workers and waits until each of them has partitions. Raises NotQuiet."""
-        for _ in range(count):
-            name = f"{self.name}-worker-{len(self.workers) + 1}"
-            worker = WorkerProcess(name, self.environment(), self._ground.folder / f"{name}.log")
-            self.workers.append(worker)
+        for worker in [self.new_worker(WorkerProcess) for _ in range(count)]:
             worker.start()
-            self.note("worker started", worker=name, pid=worker.pid)
+            self.note("worker started", worker=worker.name, pid=worker.pid)
         await self.until_consuming()
+
+    def new_worker(self, kind: type[AnyWorker]) -> AnyWorker:
+        """One more worker, to be started."""
+        name = f"{self.name}-worker-{len(self.workers) + 1}"
+        worker = kind(name, self.environment(), self._ground.folder / f"{name}.log")
+        self.workers.append(worker)
+        return worker
 
     async def until_consuming(self, seconds: float = CONSUMING_SECONDS) -> None:
         """Waits until the living workers share all partitions. Raises NotQuiet."""
