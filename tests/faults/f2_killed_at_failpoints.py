@@ -13,8 +13,8 @@ from random import Random
 
 from tests.faults import acknowledged
 from tests.faults.f16_repeated_and_shuffled import histories
-from tests.faults.failing_worker import FailingWorker
 from tests.faults.failpoints import POINTS, kill_at
+from tests.faults.forked_workers import FailingWorker
 from tests.faults.judge import Findings
 from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import PARTITIONS, Ground, Stage, stage

@@ -1,6 +1,6 @@
-"""The very worker in a process of its own, which ends by its own hand at a point of its path, if one is named.
+"""Workers whose lives are forked off a process that has imported everything: most of a start would be imports.
 
-Its lives are forked off a process that has imported everything: most of a start would be imports, and these rows start many.
+They run the very command. Something may be wrapped in a life before it begins, so that it fails at a point of its path.
 """
 
 from __future__ import annotations
@@ -23,24 +23,32 @@ Arm = Callable[[], None]
 """Wraps what shall fail. Travels to the process, so it is a function of a module, or a part of one."""
 
 
-class FailingWorker(WorkerProcess):
-    """A worker through all its lives, in each of which it may fail at another point.
+class ForkedWorker(WorkerProcess):
+    """A worker whose lives begin quickly."""
 
-    A static member of its group: its next life goes on at once where it was, and need not wait until its session is over.
-    """
+    is_static = False
+    """Whether it is a static member of its group: its next life then goes on at once where it was, and need not wait until the
+    session of the last one is over."""
 
     arm: Arm | None = None
+
+    def _launched(self) -> Running:
+        instance = self.name if self.is_static else None
+        process = _FORKING.Process(target=_be_worker, args=(instance, self._environment, self.log, self.arm))
+        process.start()
+        self.arm = None
+        return _Forked(process)
+
+
+class FailingWorker(ForkedWorker):
+    """A worker that may fail in each of its lives at another point."""
+
+    is_static = True
 
     def start_failing(self, arm: Arm) -> None:
         """Begins a life in which something will fail."""
         self.arm = arm
         self.start()
-
-    def _launched(self) -> Running:
-        process = _FORKING.Process(target=_be_worker, args=(self.name, self._environment, self.log, self.arm))
-        process.start()
-        self.arm = None
-        return _Forked(process)
 
 
 class _Forked:
@@ -69,7 +77,7 @@ class _Forked:
         return code
 
 
-def _be_worker(name: str, environment: Mapping[str, str], log: Path, arm: Arm | None) -> None:
+def _be_worker(instance: str | None, environment: Mapping[str, str], log: Path, arm: Arm | None) -> None:
     from goalstream.cli import main
     from goalstream.streams import app
 
@@ -79,7 +87,8 @@ def _be_worker(name: str, environment: Mapping[str, str], log: Path, arm: Arm | 
     said = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for standard in (sys.stdout, sys.stderr):
         os.dup2(said, standard.fileno())
-    vars(app)["App"] = partial(app.App, consumer_group_instance_id=name)
+    if instance is not None:
+        vars(app)["App"] = partial(app.App, consumer_group_instance_id=instance)
     if arm is not None:
         arm()
     sys.argv = ["goalstream", "worker"]
