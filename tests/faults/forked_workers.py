@@ -34,7 +34,7 @@ class ForkedWorker(WorkerProcess):
 
     def _launched(self) -> Running:
         instance = self.name if self.is_static else None
-        process = _FORKING.Process(target=_be_worker, args=(instance, self._environment, self.log, self.arm))
+        process = _FORKING.Process(target=_be_worker, args=(instance, self.environment, self.log, self.arm))
         process.start()
         self.arm = None
         return _Forked(process)

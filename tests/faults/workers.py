@@ -30,7 +30,7 @@ class WorkerProcess:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GOALSTREAM_")}
         self.name = name
         self.log = log
-        self._environment = {**inherited, **environment}
+        self.environment = {**inherited, **environment}
         self._process: Running | None = None
         self._shall_live = False
 
@@ -60,7 +60,7 @@ class WorkerProcess:
             # In the folder of its log, where no .env lies.
             return subprocess.Popen(
                 [sys.executable, "-m", "goalstream", "worker"],
-                env=self._environment, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self.environment, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
     def kill(self) -> None:
