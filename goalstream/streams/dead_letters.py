@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from copy import copy
 from typing import NamedTuple
 
 import structlog
 
 from goalstream.errors import TooManyDeadLetters
 from goalstream.observability import metrics
-from goalstream.streams.ports import Partition, Record
+from goalstream.streams.ports import Batch, Partition, Record
 from goalstream.streams.publisher import Producer
 from goalstream.streams.topics import DEAD_LETTER
 
@@ -20,6 +21,15 @@ SHARE_WINDOW = 1_000
 """How many of a partition's last records the share of dead letters is taken of."""
 
 MAX_ERROR_LENGTH = 500
+
+
+RecordId = tuple[str, int, int]
+"""Topic, partition, offset."""
+
+
+def record_id(record: Record) -> RecordId:
+    """What tells a record apart from all others."""
+    return record.topic, record.partition, record.offset
 
 
 class DeadLetter(NamedTuple):
@@ -57,9 +67,18 @@ class DeadLetters:
             reason=first.reason,
         )
 
-    def count(self, partition: Partition, outcomes: Sequence[bool]) -> None:
-        """Counts a partition's records in order, True for a dead letter. Raises TooManyDeadLetters beyond a limit."""
-        tally = self._tallies.setdefault(partition, _Tally())
+    def check(self, batch: Batch, dead: Collection[RecordId]) -> None:
+        """Raises TooManyDeadLetters where these dead letters of a batch are beyond a limit, however its other records end."""
+        for partition, records in batch.items():
+            tally = self._tallies.get(partition)
+            self._add(_Tally() if tally is None else copy(tally), partition, _outcomes(records, dead))
+
+    def count(self, batch: Batch, dead: Collection[RecordId]) -> None:
+        """Counts every record of a batch once, when it is known how all have ended. Raises TooManyDeadLetters."""
+        for partition, records in batch.items():
+            self._add(self._tallies.setdefault(partition, _Tally()), partition, _outcomes(records, dead))
+
+    def _add(self, tally: _Tally, partition: Partition, outcomes: Sequence[bool]) -> None:
         if not tally.dead and not any(outcomes):
             tally.recent.extend(outcomes)
             return
@@ -88,6 +107,16 @@ class _Tally:
         self.recent.append(is_dead)
         self.dead += is_dead
         self.in_a_row = self.in_a_row + 1 if is_dead else 0
+
+    def __copy__(self) -> _Tally:
+        copied = _Tally()
+        copied.recent, copied.dead, copied.in_a_row = self.recent.copy(), self.dead, self.in_a_row
+        return copied
+
+
+def _outcomes(records: Sequence[Record], dead: Collection[RecordId]) -> list[bool]:
+    """In the order of the records, True for a dead letter."""
+    return [record_id(record) in dead for record in records] if dead else [False] * len(records)
 
 
 def _advice(partition: Partition, finding: str) -> str:

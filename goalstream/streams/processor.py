@@ -16,17 +16,25 @@ from goalstream.domain.goals import GoalVersion
 from goalstream.errors import InvalidRecord, RefusedByDatabase
 from goalstream.observability import metrics
 from goalstream.streams.codec import Decoded, decode
-from goalstream.streams.dead_letters import DeadLetter, DeadLetters
+from goalstream.streams.dead_letters import DeadLetter, DeadLetters, RecordId, record_id
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.frame import canonical_json
 from goalstream.streams.goal_cache import GoalCache
-from goalstream.streams.ports import Batch, Ledger, Partition, Record, Settled
+from goalstream.streams.ports import Batch, Ledger, Record, Settled
 from goalstream.streams.publisher import Publisher
 from goalstream.streams.together import Together
 from goalstream.streams.topics import EVENT_TOPICS
 from goalstream.streams.usual import outline_reader
 
 log = structlog.get_logger()
+
+
+class _InHand(NamedTuple):
+    """A poll of a topic that is being processed, and which of its records are dead letters by now."""
+
+    topic: str
+    batch: Batch
+    dead: set[RecordId]
 
 
 class Told(NamedTuple):
@@ -69,34 +77,30 @@ class Processor:
 
         Waits as long as PostgreSQL or Kafka is away. Raises TooManyDeadLetters.
         """
-        read, letters = self._decode(topic, batch)
-        if letters:
-            await self._set_aside(letters)
-        told = await self._match(topic, read)
+        hand = _InHand(topic, batch, set())
+        read = await self._read(hand)
+        told = await self._match(hand, read)
         if told:
-            await self._settle(told)
+            await self._settle(hand, told)
+        self._dead_letters.count(batch, hand.dead)
 
-    def _decode(self, topic: str, batch: Batch) -> tuple[list[Read], list[DeadLetter]]:
+    async def _read(self, hand: _InHand) -> list[Read]:
+        topic = hand.topic
         read: list[Read] = []
         letters: list[DeadLetter] = []
         read_outline = self._outline_readers.get(topic, _no_outline)
-        for partition, records in batch.items():
-            outcomes = [False] * len(records)
-            for number, record in enumerate(records):
+        for records in hand.batch.values():
+            for record in records:
                 try:
                     read.append((record, read_outline(record) or decode(topic, record)))
-                except InvalidRecord as error:
-                    letters.append(DeadLetter(record, error.reason, error.detail))
-                    outcomes[number] = True
-                except Exception as error:  # noqa: BLE001 - a defect of ours: kept as a dead letter, never lost
-                    letters.append(_unexpected(record, error))
-                    outcomes[number] = True
-            self._dead_letters.count(partition, outcomes)
+                except Exception as error:  # noqa: BLE001 - a defect of ours too: kept as a dead letter, never lost
+                    letters.append(_letter(record, error))
         metrics.RECORDS.labels(topic, "valid").inc(len(read))
         metrics.RECORDS.labels(topic, "dead_letter").inc(len(letters))
-        return read, letters
+        await self._set_aside(hand, letters)
+        return read
 
-    async def _match(self, topic: str, read: Sequence[Read]) -> list[Told]:
+    async def _match(self, hand: _InHand, read: Sequence[Read]) -> list[Told]:
         """The facts that records tell: for an event, its matches by the goal versions in force when it occurred."""
         events = [(record, item) for record, item in read if isinstance(item, _EVENTS)]
         if not events:
@@ -104,29 +108,33 @@ class Processor:
         moments = [event.occurred_at for _, event in events]
         horizon = await self._retry("refresh_goals", lambda: self._goals.complete_for(moments))
         match = self._goals.table.match
-        told = [
-            Told(record, _matches(topic, record, event, versions, horizon))
-            for record, event in events
-            if (versions := match(event))
-        ]
+        told: list[Told] = []
+        letters: list[DeadLetter] = []
+        for record, event in events:
+            try:
+                if versions := match(event):
+                    told.append(Told(record, _matches(hand.topic, record, event, versions, horizon)))
+            except Exception as error:  # noqa: BLE001 - as above
+                letters.append(_letter(record, error))
+        await self._set_aside(hand, letters)
         self._count_matches(told)
         return told
 
-    async def _settle(self, told: list[Told]) -> None:
+    async def _settle(self, hand: _InHand, told: list[Told]) -> None:
         """Settles together with what other agents have at this moment; alone if that fails."""
         try:
             is_settled = await self._together.submit(_facts(told))
         except Exception as error:  # noqa: BLE001 - whatever it is, only the record that causes it is set aside
-            await self._isolate(told, error)
+            await self._isolate(hand, told, error)
         else:
             if not is_settled:
-                await self._settle_alone(told)
+                await self._settle_alone(hand, told)
 
-    async def _settle_alone(self, told: list[Told]) -> None:
+    async def _settle_alone(self, hand: _InHand, told: list[Told]) -> None:
         try:
             await self._store_and_settle(_facts(told))
         except Exception as error:  # noqa: BLE001 - as above
-            await self._isolate(told, error)
+            await self._isolate(hand, told, error)
 
     async def _store_and_settle(self, facts: Sequence[Fact]) -> None:
         """Two transactions, the same for every kind of fact. Safe to repeat after any crash."""
@@ -135,7 +143,7 @@ class Processor:
         _report(settled)
         await self._publisher.hand_over(settled.messages)
 
-    async def _isolate(self, told: list[Told], error: Exception) -> None:
+    async def _isolate(self, hand: _InHand, told: list[Told], error: Exception) -> None:
         """Finds the record for which settling fails by halving, sets it aside, and settles all the others."""
         suspects = told
         others: list[Told] = []
@@ -148,17 +156,18 @@ class Processor:
                 suspects, others = suspects[:half], suspects[half:] + others
         (suspect,) = suspects
         if len(told) > 1:
-            await self._settle_alone(suspects)
+            await self._settle_alone(hand, suspects)
         else:
-            is_refused = isinstance(error, RefusedByDatabase)
-            letter = DeadLetter(suspect.record, "refused_by_database", str(error)) if is_refused else None
-            self._dead_letters.count(_partition(suspect.record), [True])
-            await self._set_aside([letter or _unexpected(suspect.record, error)])
+            await self._set_aside(hand, [_letter(suspect.record, error)])
         if others:
-            await self._settle_alone(others)
+            await self._settle_alone(hand, others)
 
-    async def _set_aside(self, letters: Sequence[DeadLetter]) -> None:
-        await self._retry("dead_letter", lambda: self._dead_letters.send(letters))
+    async def _set_aside(self, hand: _InHand, letters: Sequence[DeadLetter]) -> None:
+        """Raises TooManyDeadLetters before anything is sent, where it would be beyond a limit."""
+        if letters:
+            hand.dead.update(record_id(letter.record) for letter in letters)
+            self._dead_letters.check(hand.batch, hand.dead)
+            await self._retry("dead_letter", lambda: self._dead_letters.send(letters))
 
     def _count_matches(self, told: Sequence[Told]) -> None:
         matches = [fact for item in told for fact in item.facts if isinstance(fact, Match)]
@@ -209,8 +218,14 @@ def _fact(event: Event, version: GoalVersion, horizon: datetime, data: str) -> M
     )
 
 
-def _partition(record: Record) -> Partition:
-    return record.topic, record.partition
+def _letter(record: Record, error: Exception) -> DeadLetter:
+    match error:
+        case InvalidRecord():
+            return DeadLetter(record, error.reason, error.detail)
+        case RefusedByDatabase():
+            return DeadLetter(record, "refused_by_database", str(error))
+        case _:
+            return _unexpected(record, error)
 
 
 def _unexpected(record: Record, error: Exception) -> DeadLetter:

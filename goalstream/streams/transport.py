@@ -11,9 +11,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
@@ -120,6 +122,25 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = self.fetch_max_wait_ms
         consumer._fetch_min_bytes = self.fetch_min_bytes
         return consumer
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Back to what is committed, and to the beginning where nothing is.
+
+        While a group rebalances Faust throws away what it has fetched, and has this read it again; aiokafka 0.14 seeks only
+        where something is committed, so that on a partition without a commit the records would be left out until the next
+        rebalance.
+        """
+        sought: Mapping[TP, int] = await self.call_thread(self._seek_to_committed)
+        return sought
+
+    async def _seek_to_committed(self) -> Mapping[TP, int]:
+        consumer = self._ensure_consumer()
+        committed: Mapping[TP, int] = await consumer.seek_to_committed()
+        if fresh := [partition for partition, offset in committed.items() if not offset]:
+            # A partition that was taken away meanwhile is sought again when it comes back.
+            with suppress(IllegalStateError):
+                await consumer.seek_to_beginning(*fresh)
+        return committed
 
 
 class BatchTransport(driver.Transport):

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -34,6 +35,8 @@ from tests.services.broker import free_ports
 PARTITIONS = 4
 CONSUMING_SECONDS = 60
 POLL_SECONDS = 0.2
+
+AnyWorker = TypeVar("AnyWorker", bound=WorkerProcess)
 
 Show = Callable[[str, float, float], None]
 """Tells how far a step is: what, done, of how many."""
@@ -97,15 +100,19 @@ class Stage:
     async def start_workers(self, count: int, *, probes: bool = False, **settings: str) -> None:
         """Starts workers, `settings` being theirs alone, and waits until all have partitions. Raises NotQuiet."""
         for _ in range(count):
-            name = f"{self.name}-worker-{len(self.workers) + 1}"
             (port,) = free_ports(1) if probes else (0,)
-            own = {"metrics_port": str(port), **settings}
-            environment = self.environment() | {f"GOALSTREAM_{key.upper()}": value for key, value in own.items()}
-            worker = WorkerProcess(name, environment, self._ground.folder / f"{name}.log")
-            self.workers.append(worker)
+            worker = self.new_worker(WorkerProcess, metrics_port=str(port), **settings)
             worker.start()
-            self.note("worker started", worker=name, pid=worker.pid)
+            self.note("worker started", worker=worker.name, pid=worker.pid)
         await self.until_consuming()
+
+    def new_worker(self, kind: type[AnyWorker], **settings: str) -> AnyWorker:
+        """One more worker, to be started, `settings` being its own."""
+        name = f"{self.name}-worker-{len(self.workers) + 1}"
+        environment = self.environment() | {f"GOALSTREAM_{key.upper()}": value for key, value in settings.items()}
+        worker = kind(name, environment, self._ground.folder / f"{name}.log")
+        self.workers.append(worker)
+        return worker
 
     async def until_consuming(self, seconds: float = CONSUMING_SECONDS) -> None:
         """Waits until the living workers share all partitions. Raises NotQuiet."""

@@ -8,8 +8,19 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol
 
 STOP_SECONDS = 20
+
+
+class Running(Protocol):
+    """A process as `subprocess.Popen` shows it."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def send_signal(self, sig: int, /) -> None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
 
 
 class WorkerProcess:
@@ -19,8 +30,8 @@ class WorkerProcess:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GOALSTREAM_")}
         self.name = name
         self.log = log
-        self._environment = {**inherited, **environment}
-        self._process: subprocess.Popen[bytes] | None = None
+        self.environment = {**inherited, **environment}
+        self._process: Running | None = None
         self._shall_live = False
 
     @property
@@ -47,11 +58,14 @@ class WorkerProcess:
     def start(self) -> None:
         """Begins a life; returns at once."""
         self._shall_live = True
+        self._process = self._launched()
+
+    def _launched(self) -> Running:
         with self.log.open("ab") as log:
             # In the folder of its log, where no .env lies.
-            self._process = subprocess.Popen(
+            return subprocess.Popen(
                 [sys.executable, "-m", "goalstream", "worker"],
-                env=self._environment, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=self.environment, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
     def kill(self) -> None:

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from goalstream.domain.events import Event, Outline
 from goalstream.domain.facts import EnrollmentStart, Fact, Match
 from goalstream.domain.goals import GoalType, GoalVersion, TagCriteria
 from goalstream.domain.references import ReferenceChange
-from goalstream.errors import BrokerUnavailable, DatabaseUnavailable, RefusedByDatabase, TooManyDeadLetters
+from goalstream.errors import (
+    BrokerUnavailable,
+    DatabaseUnavailable,
+    InvalidRecord,
+    RefusedByDatabase,
+    TooManyDeadLetters,
+)
 from goalstream.observability.health import Health
-from goalstream.streams.dead_letters import DeadLetters
+from goalstream.streams import processor
+from goalstream.streams.codec import Decoded, decode
+from goalstream.streams.dead_letters import SHARE_WINDOW, DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
+from goalstream.streams.ports import Record
 from goalstream.streams.processor import Processor
 from goalstream.streams.publisher import Publisher
 from tests.unit.streams.fakes import FakeGoals, FakeLedger, FakeOutbox, FakeProducer, message
@@ -63,9 +74,10 @@ class Stage:
         self.producer = FakeProducer()
         self.outbox = FakeOutbox()
         self.publisher = Publisher(self.producer, self.outbox, topic_prefix="pre.")
+        self.cache = GoalCache(self.goals, activation_delay=timedelta(seconds=2))
         self.processor = Processor(
             ledger=self.ledger,
-            goals=GoalCache(self.goals, activation_delay=timedelta(seconds=2)),
+            goals=self.cache,
             publisher=self.publisher,
             dead_letters=DeadLetters(
                 self.producer, topic_prefix="pre.", max_in_a_row=max_in_a_row, max_share=max_share
@@ -75,7 +87,8 @@ class Stage:
         )
 
     async def process(self, *records: FakeRecord, topic: str = TAG) -> None:
-        await self.processor.process(topic, {(topic, 0): records})
+        numbered = [replace(one, offset=one.offset or number) for number, one in enumerate(records)]
+        await self.processor.process(topic, {(topic, 0): numbered})
 
     @property
     def reasons(self) -> list[str]:
@@ -186,6 +199,72 @@ async def test_a_defect_of_ours_becomes_a_dead_letter_and_the_others_go_on() -> 
     await stage.process(tagged("e0"), tagged("e1"), tagged("e2"))
     assert {fact.event_id for fact in stage.ledger.stored} == {"e0", "e2"}
     assert stage.reasons == ["unexpected"]
+
+
+async def test_a_defect_while_an_event_is_matched_becomes_a_dead_letter_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage = Stage()
+
+    def defective(topic: str, told: Record) -> Decoded:
+        if told.offset == 1:
+            raise ZeroDivisionError("a bug")
+        return decode(topic, told)
+
+    monkeypatch.setattr(processor, "decode", defective)
+    await stage.process(tagged("e0"), tagged("e1"), tagged("e2"))
+    assert [fact.event_id for fact in stage.ledger.stored] == ["e0", "e2"]
+    assert stage.reasons == ["unexpected"]
+
+
+async def test_a_defect_of_the_goal_table_costs_the_one_event_that_meets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+    await stage.process(tagged("e0"))
+    asked: list[Event | Outline] = []
+
+    def defective(event: Event | Outline) -> list[GoalVersion]:
+        asked.append(event)
+        if len(asked) == 1:
+            raise ZeroDivisionError("a bug")
+        return [tag_goal()]
+
+    monkeypatch.setattr(stage.cache.table, "match", defective)
+    await stage.process(tagged("e1"), tagged("e2"))
+    assert [fact.event_id for fact in stage.ledger.stored] == ["e0", "e2"]
+    assert stage.reasons == ["unexpected"]
+
+
+async def test_what_an_outline_left_out_can_still_break_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage()
+
+    def refusing(topic: str, told: Record) -> Decoded:
+        raise InvalidRecord("wrong_type", "only the whole event tells")
+
+    monkeypatch.setattr(processor, "decode", refusing)
+    await stage.process(tagged("e1"))
+    assert stage.reasons == ["wrong_type"]
+
+
+@pytest.mark.parametrize("limits", [{"max_in_a_row": 3, "max_share": 0.0}, {"max_in_a_row": 0, "max_share": 0.5}])
+async def test_records_that_fail_only_when_they_are_stored_count_against_the_limits_as_any(
+    limits: dict[str, Any],
+) -> None:
+    stage = Stage(**limits)
+    stage.ledger.refuses = _refuser(RefusedByDatabase("value out of range"), {"bad"})
+    most = limits["max_in_a_row"] or SHARE_WINDOW - 1
+    for _ in range(most):
+        await stage.process(tagged("bad"))
+    with pytest.raises(TooManyDeadLetters):
+        await stage.process(tagged("bad"))
+    assert len(stage.reasons) == most
+
+
+async def test_a_batch_that_is_refused_record_by_record_is_given_up_at_the_limit() -> None:
+    stage = Stage(max_in_a_row=10, max_share=0)
+    stage.ledger.refuses = _refuser(RefusedByDatabase("value out of range"), {"bad"})
+    with pytest.raises(TooManyDeadLetters):
+        await stage.process(*[tagged("bad")] * 500)
+    assert len(stage.reasons) == 10
 
 
 async def test_too_many_dead_letters_in_a_row_stop_the_worker() -> None:

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import IllegalStateError
 from faust.types.tuples import TP
 
-from goalstream.streams.transport import BatchConsumer, OneBatchPerTopic
+from goalstream.streams.transport import BatchConsumer, BatchConsumerThread, OneBatchPerTopic
 
 A, B, OTHER = TP("a", 0), TP("a", 1), TP("b", 0)
 
@@ -63,3 +64,38 @@ def test_a_second_acknowledgement_changes_nothing(consumer: BatchConsumer) -> No
     message = consumer._to_message(A, {A: records(1)})
     assert consumer.ack(message)
     assert not consumer.ack(message)
+
+
+class FakeKafkaConsumer:
+    """aiokafka's consumer as far as it seeks: where nothing is committed it stays where it is."""
+
+    def __init__(self, committed: dict[TP, int | None], positions: dict[TP, int]) -> None:
+        self.committed = committed
+        self.positions = positions
+
+    async def seek_to_committed(self) -> dict[TP, int | None]:
+        self.positions.update({partition: offset for partition, offset in self.committed.items() if offset})
+        return self.committed
+
+    async def seek_to_beginning(self, *partitions: TP) -> None:
+        unknown = set(partitions) - self.positions.keys()
+        if unknown:
+            raise IllegalStateError(f"Partitions {unknown} are not assigned")
+        self.positions.update(dict.fromkeys(partitions, 0))
+
+
+def seeking(consumer: FakeKafkaConsumer) -> BatchConsumerThread:
+    thread: Any = BatchConsumerThread.__new__(BatchConsumerThread)
+    thread._ensure_consumer = lambda: consumer
+    return thread  # type: ignore[no-any-return]
+
+
+async def test_what_a_rebalance_threw_away_is_read_again_also_where_nothing_was_ever_acknowledged() -> None:
+    consumer = FakeKafkaConsumer({A: 7, B: None, OTHER: 0}, {A: 9, B: 49, OTHER: 20})
+    assert await seeking(consumer)._seek_to_committed() == {A: 7, B: None, OTHER: 0}
+    assert consumer.positions == {A: 7, B: 0, OTHER: 0}
+
+
+async def test_a_partition_that_goes_while_its_beginning_is_sought_is_somebody_elses() -> None:
+    consumer = FakeKafkaConsumer({A: 7, B: None}, {A: 9})
+    assert await seeking(consumer)._seek_to_committed() == {A: 7, B: None}
