@@ -11,10 +11,11 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -27,6 +28,9 @@ log = structlog.get_logger()
 
 SEND_TIMEOUT_SECONDS = 8
 """Below the 10 s after which a sweeper takes over; an idempotent producer never gives up on a batch by itself."""
+
+FLUSH_SECONDS = 1
+"""For what others have in flight when a producer is closed."""
 
 MAX_WAITING_MESSAGES = 20_000
 """Messages that wait to be sent; beyond it the stream waits, so that memory stays bounded."""
@@ -57,16 +61,17 @@ class Producer:
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         """Sends (topic, key, value, headers) and waits until all are acknowledged. Raises BrokerUnavailable."""
+        acknowledged: list[asyncio.Future[Any]] = []
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 producer = await self._started()
-                acknowledged = [
-                    await producer.send_batch(batch, topic, partition=partition)
-                    for (topic, partition), own in (await _by_partition(producer, records)).items()
-                    for batch in _batches(producer, own)
-                ]
+                for (topic, partition), own in (await _by_partition(producer, records)).items():
+                    for batch in _batches(producer, own):
+                        acknowledged.append(await producer.send_batch(batch, topic, partition=partition))
                 await asyncio.gather(*acknowledged)
         except (KafkaError, OSError, TimeoutError) as error:
+            for one in acknowledged:
+                one.cancel()  # it stands for the batch, and is not the batch: nobody waits for it any more
             await self.close()
             raise BrokerUnavailable(f"Kafka did not acknowledge: {type(error).__name__} {error}") from error
 
@@ -75,10 +80,11 @@ class Producer:
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(FLUSH_SECONDS):
                     await producer.stop()
             except (KafkaError, OSError, TimeoutError):
                 log.warning("producer_abandoned")
+                await _cut_off(producer)
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -99,6 +105,24 @@ class Producer:
                     raise
                 self._producer = producer
             return self._producer
+
+
+async def _cut_off(producer: AIOKafkaProducer) -> None:
+    """Ends what aiokafka 0.14.0 leaves running when `stop` cannot flush: the sender, who would try for ever, with
+    connections and batches. Whoever still waits for a batch gets ProducerClosed.
+    """
+    sender = producer._sender.sender_task
+    while sender is not None and not sender.done():
+        sender.cancel()  # the first time it goes on to wait for its requests, the second time it ends
+        await asyncio.wait([sender], timeout=0.1)
+    await producer.client.close()
+    accumulator = producer._message_accumulator
+    # Where it looks for them when they are done, also those that it has put back to try again.
+    accumulator._pending_batches.update(batch for batches in accumulator._batches.values() for batch in batches)
+    for batch in list(accumulator._pending_batches):
+        if not batch.future.done():
+            batch.future.set_exception(ProducerClosed())
+            batch.future.exception()  # nobody may be left to look at it
 
 
 async def _by_partition(

@@ -6,9 +6,13 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
+from goalstream.dev.kafka import EmbeddedKafka
 from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC
+from goalstream.errors import BrokerUnavailable
+from goalstream.streams import publisher
 from goalstream.streams.publisher import MAX_BATCH_BYTES, Outgoing, Producer
 from goalstream.streams.topics import DEAD_LETTER
 from tests.services.tiers import RunningKafka
@@ -59,3 +63,20 @@ async def test_every_record_that_kafka_knows_can_be_sent(kafka: RunningKafka, to
     )
     found = await _read(kafka, topic, 4)
     assert {(record.key, record.value) for record in found} == {(None, None), (b"", b""), (b"k", large), (b"k", b"v")}
+
+
+async def test_a_producer_that_kafka_left_without_an_answer_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Made anew every few seconds of an outage, whatever stays would add up."""
+    monkeypatch.setattr(publisher, "SEND_TIMEOUT_SECONDS", 1)
+    with EmbeddedKafka({"topic": PARTITIONS}) as kafka:
+        producer = Producer(kafka.bootstrap_servers)
+        await producer.send([("topic", b"key", b"first", [])])
+    with pytest.raises(BrokerUnavailable):
+        await producer.send([("topic", b"key", str(number).encode(), []) for number in range(10)])
+    # Well before a request's own time is over; a task that is done takes a turn of the loop to be gone.
+    own = {asyncio.current_task()}
+    if left := asyncio.all_tasks() - own:
+        await asyncio.wait(left, timeout=0.5)
+    assert asyncio.all_tasks() == own
