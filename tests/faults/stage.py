@@ -94,13 +94,17 @@ class Stage:
 
     async def start_workers(self, count: int) -> None:
         """Starts workers and waits until each of them has partitions. Raises NotQuiet."""
-        for _ in range(count):
-            name = f"{self.name}-worker-{len(self.workers) + 1}"
-            worker = WorkerProcess(name, self.environment(), self._ground.folder / f"{name}.log")
-            self.workers.append(worker)
+        for worker in [self.new_worker() for _ in range(count)]:
             worker.start()
-            self.note("worker started", worker=name, pid=worker.pid)
+            self.note("worker started", worker=worker.name, pid=worker.pid)
         await self.until_consuming()
+
+    def new_worker(self) -> WorkerProcess:
+        """One more worker, to be started."""
+        name = f"{self.name}-worker-{len(self.workers) + 1}"
+        worker = WorkerProcess(name, self.environment(), self._ground.folder / f"{name}.log")
+        self.workers.append(worker)
+        return worker
 
     async def until_consuming(self, seconds: float = CONSUMING_SECONDS) -> None:
         """Waits until the living workers share all partitions. Raises NotQuiet."""
