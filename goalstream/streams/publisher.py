@@ -6,6 +6,7 @@ A message is out of the outbox only when the brokers have acknowledged it. Order
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, ProducerClosed
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
@@ -28,6 +29,9 @@ log = structlog.get_logger()
 SEND_TIMEOUT_SECONDS = 8
 """Below the 10 s after which a sweeper takes over; an idempotent producer never gives up on a batch by itself."""
 
+FLUSH_SECONDS = 1
+"""For what others have in flight when a producer is closed."""
+
 MAX_WAITING_MESSAGES = 20_000
 """Messages that wait to be sent; beyond it the stream waits, so that memory stays bounded."""
 
@@ -36,6 +40,9 @@ MAX_BATCH_BYTES = 256 * 1024
 
 SWEEP_SECONDS = 1.0
 SWEEP_LIMIT = 1_000
+
+MEASURE_SECONDS = 5.0
+"""Between two looks at how full the outbox is: counting a million messages takes PostgreSQL a third of a second."""
 
 
 Header = tuple[str, bytes | None]
@@ -56,16 +63,17 @@ class Producer:
     async def send(self, records: Sequence[Outgoing]) -> None:
         """Sends (topic, key, value, headers) and waits until all are acknowledged. Raises BrokerUnavailable."""
         producer = None
+        acknowledged: list[asyncio.Future[Any]] = []
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 producer = await self._started()
-                acknowledged = [
-                    await producer.send_batch(batch, topic, partition=partition)
-                    for (topic, partition), own in (await _by_partition(producer, records)).items()
-                    for batch in _batches(producer, own)
-                ]
+                for (topic, partition), own in (await _by_partition(producer, records)).items():
+                    for batch in _batches(producer, own):
+                        acknowledged.append(await producer.send_batch(batch, topic, partition=partition))
                 await asyncio.gather(*acknowledged)
         except (KafkaError, OSError, TimeoutError) as error:
+            for one in acknowledged:
+                one.cancel()  # it stands for the batch, and is not the batch: nobody waits for it any more
             self._give_up(producer)
             raise BrokerUnavailable(f"Kafka did not acknowledge: {type(error).__name__} {error}") from error
 
@@ -83,7 +91,7 @@ class Producer:
         producer, self._producer = self._producer, None
         if producer is not None:
             try:
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(FLUSH_SECONDS):
                     await producer.stop()
             except (KafkaError, OSError, TimeoutError):
                 log.warning("producer_abandoned")
@@ -112,17 +120,24 @@ class Producer:
 
 
 async def _end(producer: Any) -> None:
-    """Ends a producer without sending what it still has.
+    """Ends a producer without sending what it still has; whoever still waits for a batch gets ProducerClosed.
 
     `stop` of aiokafka 0.14 waits until the brokers have taken everything, and where that is cut short the sender goes on for
-    ever. Cancelled, it still waits for its requests in flight, until it is cancelled again.
+    ever, with connections and batches. Cancelled, it still waits for its requests in flight, until it is cancelled again.
     """
     producer._closed = True
     sender = producer._sender.sender_task
-    while not sender.done():
+    while sender is not None and not sender.done():
         sender.cancel()
         await asyncio.wait([sender], timeout=0.1)
     await producer.client.close()
+    accumulator = producer._message_accumulator
+    # Where it looks for them when they are done, also those that it has put back to try again.
+    accumulator._pending_batches.update(batch for batches in accumulator._batches.values() for batch in batches)
+    for batch in list(accumulator._pending_batches):
+        if not batch.future.done():
+            batch.future.set_exception(ProducerClosed())
+            batch.future.exception()  # nobody may be left to look at it
 
 
 async def _by_partition(
@@ -210,6 +225,23 @@ class Publisher:
             except (DatabaseUnavailable, BrokerUnavailable) as error:
                 log.warning("sweep_failed", error=str(error))
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def measure(self) -> None:
+        """Tells the metrics how full the outbox is; not a number where PostgreSQL does not answer."""
+        messages = age_seconds = math.nan
+        try:
+            depth = await self._outbox.depth()
+            messages, age_seconds = depth.messages, depth.age_seconds
+        except DatabaseUnavailable as error:
+            log.debug("outbox_not_measured", error=str(error))
+        metrics.OUTBOX_MESSAGES.set(messages)
+        metrics.OUTBOX_AGE_SECONDS.set(age_seconds)
+
+    async def measure_for_ever(self) -> None:
+        """Measures every five seconds, also while a sweep takes its time."""
+        while True:
+            await self.measure()
+            await asyncio.sleep(MEASURE_SECONDS)
 
     async def _send(self, messages: Sequence[EncodedMessage], way: str) -> None:
         prefix = self._topic_prefix

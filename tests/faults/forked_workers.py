@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from functools import partial
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -79,7 +78,6 @@ class _Forked:
 
 def _be_worker(instance: str | None, environment: Mapping[str, str], log: Path, arm: Arm | None) -> None:
     from goalstream.cli import main
-    from goalstream.streams import app
 
     os.environ.clear()
     os.environ.update(environment)
@@ -88,7 +86,7 @@ def _be_worker(instance: str | None, environment: Mapping[str, str], log: Path, 
     for standard in (sys.stdout, sys.stderr):
         os.dup2(said, standard.fileno())
     if instance is not None:
-        vars(app)["App"] = partial(app.App, consumer_group_instance_id=instance)
+        os.environ["GOALSTREAM_KAFKA_GROUP_INSTANCE_ID"] = instance
     if arm is not None:
         arm()
     sys.argv = ["goalstream", "worker"]

@@ -78,6 +78,7 @@ class Stage:
             "KAFKA_GROUP_ID": self.topics.group,
             "KAFKA_TOPIC_PREFIX": self.prefix,
             "DATABASE_URL": self.database_url,
+            "METRICS_PORT": "0",
             "LOG_LEVEL": "warning",
             # Histories may be made of bad records, and reach back as far as a match is kept.
             "DEAD_LETTER_MAX_IN_A_ROW": "0",

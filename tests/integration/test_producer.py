@@ -11,6 +11,7 @@ from contextlib import suppress
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 
+from goalstream.dev.kafka import EmbeddedKafka
 from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC
 from goalstream.errors import BrokerUnavailable
 from goalstream.streams import publisher
@@ -100,3 +101,20 @@ async def _send_in_time(producer: Producer, value: bytes) -> None:
         while True:
             with suppress(BrokerUnavailable):
                 return await producer.send([(DEAD_LETTER, None, value, [])])
+
+
+async def test_a_producer_that_kafka_left_without_an_answer_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Made anew every few seconds of an outage, whatever stays would add up."""
+    monkeypatch.setattr(publisher, "SEND_TIMEOUT_SECONDS", 1)
+    with EmbeddedKafka({"topic": PARTITIONS}) as kafka:
+        producer = Producer(kafka.bootstrap_servers)
+        await producer.send([("topic", b"key", b"first", [])])
+    with pytest.raises(BrokerUnavailable):
+        await producer.send([("topic", b"key", str(number).encode(), []) for number in range(10)])
+    # Well before a request's own time is over; a task that is done takes a turn of the loop to be gone.
+    own = {asyncio.current_task()}
+    if left := asyncio.all_tasks() - own:
+        await asyncio.wait(left, timeout=0.5)
+    assert asyncio.all_tasks() == own
