@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import time
@@ -53,6 +54,8 @@ class Seldom:
         Each may say one thing every now and then, since aiokafka has a dozen for one broker that is away; what comes with a
         traceback is told apart.
         """
+        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+            return False  # in a rebalance Faust stops an agent in the middle of its batch, and calls that a crash
         library = next((name for name in NOISY_LOGGERS if record.name.startswith(name)), record.name)
         what = f"{record.name} {record.msg}" if record.exc_info else library
         return record.levelno < logging.WARNING or self._take(what) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_library_says_one_thing_every_now_and_then_and_tells_of_each_defect() 
     clock = Clock()
     seldom = Seldom(clock=clock)
 
-    def admitted(name: str, level: int, text: str, error: Exception | None = None) -> bool:
+    def admitted(name: str, level: int, text: str, error: BaseException | None = None) -> bool:
         exc_info = None if error is None else (type(error), error, None)
         return seldom.filter(logging.LogRecord(name, level, __file__, 1, text, (), exc_info))
 
@@ -50,6 +51,7 @@ def test_a_library_says_one_thing_every_now_and_then_and_tells_of_each_defect() 
     assert not admitted("aiokafka.consumer.fetcher", logging.WARNING, "no records")
     assert admitted("faust.app", logging.ERROR, "no node")
     assert [admitted("aiokafka", logging.ERROR, "broken", ValueError()) for _ in range(2)] == [True, False]
+    assert not admitted("faust.agents.actor", logging.ERROR, "Crashed reason=%r", asyncio.CancelledError())
     assert [admitted("aiokafka", logging.INFO, "usual") for _ in range(2)] == [True, True]
     clock.now = SELDOM_SECONDS
     assert admitted("aiokafka.consumer.fetcher", logging.WARNING, "no records")
