@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from random import Random
@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 
 from tests.faults.f16_repeated_and_shuffled import histories
 from tests.faults.stage import PARTITIONS, NotQuiet, Stage
+from tests.faults.topics import Partition
 from tests.integration.builders import put_goal_versions
 from tests.oracle.history import History, Record
 
@@ -52,12 +53,14 @@ async def prepare(stage: Stage, facts: int, seed: int) -> Stream:
     return Stream(stage, told, [(record, chance.randrange(PARTITIONS)) for record in records])
 
 
-async def recovered(stage: Stage, since: float, within_seconds: float) -> float:
+async def recovered(stage: Stage, since: float, within_seconds: float, *, but_for: Collection[Partition] = ()) -> float:
     """Seconds from a moment until everything is acknowledged that was in Kafka when this was called. Raises NotQuiet.
 
+    Nobody waits for the partitions in `but_for`.
     A group does not notice a dead member before its session is over, so its own state says nothing.
     """
     ends, deadline = await asyncio.to_thread(stage.topics.ends), time.monotonic() + within_seconds
+    ends = {partition: end for partition, end in ends.items() if partition not in but_for}
     while True:
         try:
             committed = await asyncio.to_thread(stage.topics.committed)
