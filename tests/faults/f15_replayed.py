@@ -78,7 +78,7 @@ async def _written(here: Stage) -> dict[str, tuple[int, ...]]:
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Findings:
     found = Findings()
-    if not before["achievements"] or after["letters"] != 2 * before["letters"]:
+    if not before["achievements"] or after["letters"] < 2 * before["letters"]:
         counts = f"{before['letters']} and then {after['letters']} dead letters"
         found.limits_missed.append(
             f"not everything was read twice: {len(before['achievements'])} achievements, {counts}"
