@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import NamedTuple
 
@@ -40,6 +40,9 @@ class DeadLetter(NamedTuple):
     error: str
 
 
+Letters = Mapping[RecordId, DeadLetter]
+
+
 class DeadLetters:
     """The dead-letter topic, and the limits beyond which a person must look."""
 
@@ -67,65 +70,70 @@ class DeadLetters:
             reason=first.reason,
         )
 
-    def check(self, batch: Batch, dead: Collection[RecordId]) -> None:
-        """Raises TooManyDeadLetters where these dead letters of a batch are beyond a limit, however its other records end."""
+    def check(self, batch: Batch, letters: Letters) -> None:
+        """Raises TooManyDeadLetters where these letters of a batch are beyond a limit, however its other records end."""
         for partition, records in batch.items():
             tally = self._tallies.get(partition)
-            self._add(_Tally() if tally is None else copy(tally), partition, _outcomes(records, dead))
+            self._add(_Tally() if tally is None else copy(tally), partition, records, letters)
 
-    def count(self, batch: Batch, dead: Collection[RecordId]) -> None:
+    def count(self, batch: Batch, letters: Letters) -> None:
         """Counts every record of a batch once, when it is known how all have ended. Raises TooManyDeadLetters."""
         for partition, records in batch.items():
-            self._add(self._tallies.setdefault(partition, _Tally()), partition, _outcomes(records, dead))
+            self._add(self._tallies.setdefault(partition, _Tally()), partition, records, letters)
 
-    def _add(self, tally: _Tally, partition: Partition, outcomes: Sequence[bool]) -> None:
-        if not tally.dead and not any(outcomes):
-            tally.recent.extend(outcomes)
+    def _add(self, tally: _Tally, partition: Partition, records: Sequence[Record], letters: Letters) -> None:
+        if not letters and not tally.dead:
+            tally.recent.extend([False] * len(records))
             return
-        for is_dead in outcomes:
-            tally.add(is_dead)
+        for record in records:
+            letter = letters.get(record_id(record))
+            tally.add(letter)
             if self._max_in_a_row and tally.in_a_row > self._max_in_a_row:
-                raise TooManyDeadLetters(_advice(partition, f"more than {self._max_in_a_row} dead letters in a row"))
+                finding = f"more than {self._max_in_a_row:,} dead letters in a row"
+                raise TooManyDeadLetters(_advice(partition, finding, tally.last, "GOALSTREAM_DEAD_LETTER_MAX_IN_A_ROW"))
             if self._max_share and len(tally.recent) == SHARE_WINDOW and tally.dead > self._max_share * SHARE_WINDOW:
-                finding = f"over {self._max_share:.0%} of the last {SHARE_WINDOW} records are dead letters"
-                raise TooManyDeadLetters(_advice(partition, finding))
+                finding = f"over {self._max_share:.0%} of the last {SHARE_WINDOW:,} records are dead letters"
+                raise TooManyDeadLetters(_advice(partition, finding, tally.last, "GOALSTREAM_DEAD_LETTER_MAX_SHARE"))
 
 
 class _Tally:
     """How the last records of a partition ended."""
 
-    __slots__ = ("dead", "in_a_row", "recent")
+    __slots__ = ("dead", "in_a_row", "last", "recent")
 
     def __init__(self) -> None:
         self.recent: deque[bool] = deque(maxlen=SHARE_WINDOW)
         self.dead = 0
         self.in_a_row = 0
+        self.last = ""
 
-    def add(self, is_dead: bool) -> None:
+    def add(self, letter: DeadLetter | None) -> None:
         if len(self.recent) == SHARE_WINDOW:
             self.dead -= self.recent[0]
-        self.recent.append(is_dead)
-        self.dead += is_dead
-        self.in_a_row = self.in_a_row + 1 if is_dead else 0
+        self.recent.append(letter is not None)
+        if letter is None:
+            self.in_a_row = 0
+        else:
+            self.dead += 1
+            self.in_a_row += 1
+            self.last = f"offset {letter.record.offset}, `{letter.reason}`"
 
     def __copy__(self) -> _Tally:
         copied = _Tally()
         copied.recent, copied.dead, copied.in_a_row = self.recent.copy(), self.dead, self.in_a_row
+        copied.last = self.last
         return copied
 
 
-def _outcomes(records: Sequence[Record], dead: Collection[RecordId]) -> list[bool]:
-    """In the order of the records, True for a dead letter."""
-    return [record_id(record) in dead for record in records] if dead else [False] * len(records)
-
-
-def _advice(partition: Partition, finding: str) -> str:
+def _advice(partition: Partition, finding: str, last: str, setting: str) -> str:
+    """No more of a record than where it is and the reason: it may hold personal data."""
     topic, number = partition
     return (
-        f"{topic} partition {number}: {finding}, so the contract with its producer seems to have changed. Nothing more "
-        "is acknowledged. Look at them with `goalstream dead-letters list --since 1h` and `show`, mend the producer or raise "
-        "GOALSTREAM_DEAD_LETTER_MAX_IN_A_ROW or GOALSTREAM_DEAD_LETTER_MAX_SHARE (0: never stop), and start again; "
-        "`goalstream dead-letters redrive` sends again what was set aside."
+        f"{topic} partition {number}: {finding} (the last: {last}), so the contract with its producer seems to have changed. "
+        "Nothing more is acknowledged, and every worker that gets this partition will stop as well. Look at those set aside "
+        "before with `goalstream dead-letters list --since 1h` and `show`, and mend the producer. To get past the records that "
+        f"are there already, start with {setting}=0 (never stop): they are set aside, and once they can be processed "
+        "`goalstream dead-letters redrive` sends them again."
     )
 
 

@@ -30,11 +30,11 @@ log = structlog.get_logger()
 
 
 class _InHand(NamedTuple):
-    """A poll of a topic that is being processed, and which of its records are dead letters by now."""
+    """A poll of a topic that is being processed, and the dead letters in it so far."""
 
     topic: str
     batch: Batch
-    dead: set[RecordId]
+    letters: dict[RecordId, DeadLetter]
 
 
 class Told(NamedTuple):
@@ -77,12 +77,12 @@ class Processor:
 
         Waits as long as PostgreSQL or Kafka is away. Raises TooManyDeadLetters.
         """
-        hand = _InHand(topic, batch, set())
+        hand = _InHand(topic, batch, {})
         read = await self._read(hand)
         told = await self._match(hand, read)
         if told:
             await self._settle(hand, told)
-        self._dead_letters.count(batch, hand.dead)
+        self._dead_letters.count(batch, hand.letters)
 
     async def _read(self, hand: _InHand) -> list[Read]:
         topic = hand.topic
@@ -165,8 +165,8 @@ class Processor:
     async def _set_aside(self, hand: _InHand, letters: Sequence[DeadLetter]) -> None:
         """Raises TooManyDeadLetters before anything is sent, where it would be beyond a limit."""
         if letters:
-            hand.dead.update(record_id(letter.record) for letter in letters)
-            self._dead_letters.check(hand.batch, hand.dead)
+            hand.letters.update((record_id(letter.record), letter) for letter in letters)
+            self._dead_letters.check(hand.batch, hand.letters)
             await self._retry("dead_letter", lambda: self._dead_letters.send(letters))
 
     def _count_matches(self, told: Sequence[Told]) -> None:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from random import Random
 
-from goalstream.streams.topics import READ_TOPICS
 from tests.faults import acknowledged, defects
 from tests.faults.defects import is_marked
-from tests.faults.evidence import Evidence
-from tests.faults.expectation import BadLetter, Expected
 from tests.faults.f16_repeated_and_shuffled import histories
 from tests.faults.forked_workers import FailingWorker
-from tests.faults.judge import Findings, judge
+from tests.faults.judge import judge
 from tests.faults.rows import Outcome, Row, Size
-from tests.faults.stage import PARTITIONS, Ground, Stage, stage
+from tests.faults.set_aside import evidence_without_marks, expected_after, only_what_failed, redrive
+from tests.faults.stage import PARTITIONS, Ground, stage
 from tests.faults.stream import Stream, recovered, telling
 from tests.faults.topics import Stored
 from tests.integration.builders import put_goal_versions
@@ -33,7 +29,7 @@ QUIET_SECONDS = {Size.CI: 60, Size.FULL: 600}
 ADVANCE_SECONDS = {Size.CI: 30, Size.FULL: 10}
 WORKERS = 2
 GIVE_UP_SECONDS = 60
-REDRIVE_SECONDS = 60
+REASON = "unexpected"
 LAST_SHARE = 0.1
 """Of the defects so many are met after everything else was told: nothing behind them would push their offsets on."""
 
@@ -55,14 +51,14 @@ async def run(ground: Ground, size: Size, seed: int) -> Outcome:
         if outcome.recoveries[0] > ADVANCE_SECONDS[size]:
             outcome.findings.limits_missed.append(f"offsets stood still for {outcome.recoveries[0]:.1f} s")
         outcome.findings.add(await acknowledged.look(here, told.goal_versions, excused=is_marked))
-        outcome.findings.add(await _only_what_failed_is_set_aside(here, told))
+        outcome.findings.add(await only_what_failed(here, is_marked, REASON))
         outcome.findings.add(await here.stop_workers())
         for worker in workers:
             worker.start()
-        await asyncio.to_thread(_redrive, here)
+        await asyncio.to_thread(redrive, here, REASON)
         await here.quiesce(QUIET_SECONDS[size])
-        expected, seen = await _expected(here, told), await _seen(here)
-        outcome.findings.add(judge(expected, seen))
+        seen = await evidence_without_marks(here)
+        outcome.findings.add(judge(await expected_after(here, told.goal_versions, is_marked, REASON), seen))
         outcome.findings.add(await here.stop_workers())
     outcome.figures = {
         "facts": len(records),
@@ -95,42 +91,6 @@ def _places(records: Sequence[Record], told: History, count: int, chance: Random
 def _tells_a_fact(record: Record, told: History) -> bool:
     stored = Stored(origin=(record.topic, 0, 0), record=record)
     return defects.can_be_marked(record) and bool(acknowledged.facts([stored], told.goal_versions))
-
-
-async def _only_what_failed_is_set_aside(here: Stage, told: History) -> Findings:
-    """What else follows from the facts cannot be said before the defects are mended: some are stored, others are not."""
-    expected, seen = await _expected(here, told), await _seen(here)
-    return Findings(dead_letters_wrong=judge(expected, seen).dead_letters_wrong)
-
-
-async def _expected(here: Stage, told: History) -> Expected:
-    """What the oracle says, and a dead letter for every record at which the worker fails; not for those sent again."""
-    expected = await here.expected(told.goal_versions)
-    stored: Sequence[Stored] = await asyncio.to_thread(here.topics.read, READ_TOPICS)
-    for one in stored:
-        if is_marked(one.record) and not one.record.headers:
-            expected.dead_letters[one.origin] = BadLetter(record=one.record, reason="unexpected")
-    return expected
-
-
-async def _seen(here: Stage) -> Evidence:
-    """What is there, but for the marks that a redrive leaves on the dead-letter topic."""
-    seen = await here.evidence()
-    is_letter: Callable[[Stored], bool] = lambda one: one.record.headers[-1][0] != "goalstream_mark"  # noqa: E731
-    seen.dead_letters = [one for one in seen.dead_letters if is_letter(one)]
-    return seen
-
-
-def _redrive(here: Stage) -> None:
-    """As an operator does it."""
-    command = [sys.executable, "-m", "goalstream", "dead-letters", "redrive", "--reason", "unexpected", "--yes"]
-    done = subprocess.run(
-        command, env=here.workers[0].environment, cwd=here.workers[0].log.parent,
-        capture_output=True, text=True, timeout=REDRIVE_SECONDS, check=False,
-    )  # fmt: skip
-    here.note("redriven", exit_code=done.returncode, said=done.stdout + done.stderr)
-    if done.returncode:
-        raise RuntimeError(f"redrive: exit code {done.returncode}, {done.stdout} {done.stderr}")
 
 
 ROW = Row(fault="F4", title="our own code fails at random records; mended, they are redriven", run=run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from random import Random
@@ -53,9 +53,10 @@ async def prepare(stage: Stage, facts: int, seed: int) -> Stream:
     return Stream(stage, told, [(record, chance.randrange(PARTITIONS)) for record in records])
 
 
-async def recovered(stage: Stage, since: float, within_seconds: float) -> float:
+async def recovered(stage: Stage, since: float, within_seconds: float, *, but_for: Collection[Partition] = ()) -> float:
     """Seconds from a moment until everything is acknowledged that was in Kafka when this was called. Raises NotQuiet.
 
+    Nobody waits for the partitions in `but_for`.
     A group does not notice a dead member before its session is over, so its own state says nothing.
     """
     deadline = time.monotonic() + within_seconds
@@ -64,7 +65,11 @@ async def recovered(stage: Stage, since: float, within_seconds: float) -> float:
         try:
             ends = ends or await asyncio.to_thread(stage.topics.ends)
             committed = await asyncio.to_thread(stage.topics.committed)
-            behind = {partition: end for partition, end in ends.items() if committed.get(partition, 0) < end}
+            behind = {
+                partition: end
+                for partition, end in ends.items()
+                if partition not in but_for and committed.get(partition, 0) < end
+            }
         except KafkaException as error:
             behind = {("no answer", 0): error.args[0].code()}
         if not behind:

@@ -133,6 +133,13 @@ class Topics:
         found = {partition: end - committed.get(partition, 0) for partition, end in ends.items()}
         return {partition: lag for partition, lag in found.items() if lag}
 
+    def rewind(self) -> None:
+        """Has the group begin again with the first record of everything; nobody may be in it. Raises KafkaException."""
+        begin = [TopicPartition(self.prefix + topic, number, 0) for topic, number in self.ends()]
+        asked = [ConsumerGroupTopicPartitions(self.group, begin)]
+        (future,) = self._admin.alter_consumer_group_offsets(asked, request_timeout=ANSWER_SECONDS).values()
+        future.result()
+
     def assigned(self) -> list[int]:
         """How many partitions each member of the group reads; empty while it rebalances."""
         (future,) = self._admin.describe_consumer_groups([self.group], request_timeout=SHORTLY_SECONDS).values()

@@ -272,17 +272,21 @@ async def test_too_many_dead_letters_in_a_row_stop_the_worker() -> None:
     for _ in range(3):
         await stage.process(FakeRecord(value=b"nonsense"))
     await stage.process(tagged("e1"))
-    with pytest.raises(TooManyDeadLetters, match="GOALSTREAM_DEAD_LETTER_MAX_IN_A_ROW") as stopped:
-        await stage.process(*[FakeRecord(value=b"nonsense")] * 4)
-    assert "`goalstream dead-letters list --since 1h`" in str(stopped.value)
-    assert "`goalstream dead-letters redrive`" in str(stopped.value)
+    with pytest.raises(TooManyDeadLetters, match="partition 0: more than 3 dead") as stopped:
+        await stage.process(*[FakeRecord(value=b"nonsense")] * 5)
+    advice = str(stopped.value)
+    assert "(the last: offset 3, `not_json`)" in advice
+    assert "`goalstream dead-letters list --since 1h`" in advice
+    assert "GOALSTREAM_DEAD_LETTER_MAX_IN_A_ROW=0" in advice
+    assert "`goalstream dead-letters redrive`" in advice
+    assert len(stage.reasons) == 3
 
 
 async def test_too_large_a_share_of_dead_letters_stops_the_worker() -> None:
     stage = Stage(max_in_a_row=0, max_share=0.5)
     half = [tagged("e"), FakeRecord(value=b"nonsense")] * 500
     await stage.process(*half)
-    with pytest.raises(TooManyDeadLetters, match="50%"):
+    with pytest.raises(TooManyDeadLetters, match=r"50%.*GOALSTREAM_DEAD_LETTER_MAX_SHARE=0"):
         await stage.process(FakeRecord(value=b"nonsense"), FakeRecord(value=b"nonsense"))
 
 
