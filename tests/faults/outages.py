@@ -27,7 +27,9 @@ QUICK_LINES = 5
 class Outages:
     """Carries out outages one by one, while a stream is told, and adds what they show to the outcome."""
 
-    def __init__(self, stage: Stage, size: Size, watches: Sequence[Watch], outcome: Outcome, *, within: float) -> None:
+    def __init__(
+        self, stage: Stage, size: Size, watches: Sequence[Watch], outcome: Outcome, *, within: float = GIVE_UP_SECONDS
+    ) -> None:
         """Work must resume within so many seconds after a service is back."""
         self._stage = stage
         self._size = size
