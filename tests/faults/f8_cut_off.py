@@ -13,7 +13,7 @@ from tests.faults.outages import Outages
 from tests.faults.proxy import Proxy
 from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import Ground, stage
-from tests.faults.stream import prepare, telling
+from tests.faults.stream import prepare
 from tests.faults.watch import watching
 
 FACTS = {Size.CI: 3_000, Size.FULL: 60_000}
@@ -21,7 +21,6 @@ TIMES = {Size.CI: 1, Size.FULL: 10}
 CUT_SECONDS = 8, 14
 """Longer than a session (6 s): whoever is cut off from Kafka has lost its partitions when it comes back."""
 
-TELLING_SECONDS = {Size.CI: 20, Size.FULL: 300}
 QUIET_SECONDS = {Size.CI: 120, Size.FULL: 900}
 CONSUMING_SECONDS = 60
 
@@ -45,14 +44,13 @@ async def run(ground: Ground, size: Size, seed: int) -> Outcome:
             kafka_bootstrap_servers=f"127.0.0.1:{to_kafka.port}",
             database_url=through(here.database_url, to_postgres),
         )
-        async with telling(stream, TELLING_SECONDS[size]), watching(here.workers[1:]) as watches:
-            outages = Outages(here, size, watches, outcome)
-            for number in range(TIMES[size]):
-                for name, link in (("kafka", to_kafka), ("postgres", to_postgres)):
-                    await asyncio.sleep(chance.uniform(0.5, 2))
-                    here.show("cut off", number, TIMES[size])
+        links = {"kafka": to_kafka, "postgres": to_postgres}
+        async with watching(here.workers[1:]) as watches:
+            outages = Outages(here, size, watches, outcome, stream.parts(TIMES[size] * len(links)))
+            for _ in range(TIMES[size]):
+                for name, link in links.items():
                     cut = partial(_cut, link, chance.uniform(*CUT_SECONDS), resets=chance.random() < 0.5)
-                    await outages.happen(f"cut off from {name}", cut)
+                    await outages.happen(f"cut off from {name}", cut, after=chance.uniform(0.2, 2))
                     await here.until_consuming(CONSUMING_SECONDS)
                     outcome.findings.add(await acknowledged.look(here, stream.told.goal_versions))
         await here.quiesce(QUIET_SECONDS[size])
