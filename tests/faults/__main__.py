@@ -35,6 +35,8 @@ def main() -> None:
         sys.exit("faults need a real Kafka and a real PostgreSQL: see GOALSTREAM_TEST_SERVICES in the README")
     # What the product logs in this process, where some rows call it directly, is not what is looked for.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    left_out = [row for row in chosen if options.size not in row.sizes]
+    chosen = [row for row in chosen if options.size in row.sizes]
     console.print(f"seed {options.seed}, size {options.size}, kafka={kafka_tier()} postgresql={postgres_tier()}")
     results = []
     with ExitStack() as services:
@@ -47,7 +49,7 @@ def main() -> None:
             results.append(result)
             if options.json is not None:
                 merge(options.json, result)
-    Console(highlight=False).print(table(results))
+    Console(highlight=False).print(table(results, left_out, options.size))
     sys.exit(0 if all(result.is_clean for result in results) else 1)
 
 

@@ -20,7 +20,7 @@ MOST_CPU_SHARE = 0.2
 READY_SECONDS = 20
 """For /readyz to say yes again, once all is worked off; generous, since how fast work resumes is measured by itself."""
 
-GIVE_UP_SECONDS = 60
+GIVE_UP_SECONDS = 120
 TELLING_SECONDS = {Size.CI: 3, Size.FULL: 8}
 """How long each part is told: into the outage, most of it."""
 

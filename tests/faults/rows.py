@@ -9,7 +9,7 @@ import statistics
 import tempfile
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -45,6 +45,8 @@ class Row:
 
     title: str
     run: Callable[[Ground, Size, int], Awaitable[Outcome]]
+    sizes: Collection[Size] = tuple(Size)
+    """A fault that needs minutes to show anything has no small size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,8 @@ def breakable() -> Iterator[Breakable]:
 async def test_nothing_is_lost_nothing_comes_twice_and_nothing_is_wrong(
     row: Row, kafka_servers: str, postgres_url: str, breakable: Breakable
 ) -> None:
+    if Size.CI not in row.sizes:
+        pytest.skip(f"has no small size: python -m tests.faults --only {row.fault} --size full")
     result = await run_row(
         row,
         Size.CI,
