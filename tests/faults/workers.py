@@ -43,7 +43,7 @@ class WorkerProcess:
     @property
     def probe_port(self) -> int:
         """Where it serves its probes; 0: nowhere."""
-        return int(self._environment["GOALSTREAM_METRICS_PORT"])
+        return int(self.environment["GOALSTREAM_METRICS_PORT"])
 
     @property
     def exit_code(self) -> int | None:
