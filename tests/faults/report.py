@@ -16,7 +16,7 @@ EXAMPLES = 5
 
 
 def table(results: Sequence[Result], left_out: Sequence[Row], size: Size) -> Table:
-    """One line for each row; those that have no such size say so."""
+    """One line for each row that was run, and which were not, for want of such a size."""
     shown = Table(title="faults", title_justify="left", box=None, pad_edge=False)
     shown.add_column("fault", no_wrap=True)
     shown.add_column("size")
@@ -29,8 +29,8 @@ def table(results: Sequence[Result], left_out: Sequence[Row], size: Size) -> Tab
         counts = [str(document[name.replace(" ", "_")]) for name in numbers]
         style = None if result.is_clean else "red"
         shown.add_row(result.fault, result.size.value, *counts, *recovery, f"{result.seconds:.1f}", style=style)
-    for row in left_out:
-        shown.add_row(row.fault, f"no {size} size", style="dim")
+    if left_out:
+        shown.caption = f"not run: {', '.join(row.fault for row in left_out)} (no size {size})"
     return shown
 
 
