@@ -11,21 +11,18 @@ from tests.faults import acknowledged
 from tests.faults.outages import Outages
 from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import Ground, stage
-from tests.faults.stream import prepare, telling
+from tests.faults.stream import prepare
 from tests.faults.watch import watching
 from tests.services.broker import Cluster
 
 FACTS = {Size.CI: 3_000, Size.FULL: 100_000}
 KILLS = {Size.CI: 1, Size.FULL: 10}
 SHORT_SECONDS = 0.5, 4
-LONG_SECONDS = 9, 25
+LONG_SECONDS = {Size.CI: 8, Size.FULL: 20}
 """Longer than a session (6 s): every other outage, and the only one of the small size."""
 
 HANGS = {Size.CI: 1, Size.FULL: 5}
 HANGING_SECONDS = {Size.CI: 8, Size.FULL: 20}
-TELLING_SECONDS = {Size.CI: 20, Size.FULL: 420}
-"""About as long as all the faults take."""
-
 QUIET_SECONDS = {Size.CI: 120, Size.FULL: 900}
 CONSUMING_SECONDS = 30
 WORKERS = 2
@@ -39,18 +36,18 @@ async def run(ground: Ground, size: Size, seed: int) -> Outcome:
     async with stage(replace(ground, kafka=broker.bootstrap_servers), "broker-away") as here:
         stream = await prepare(here, FACTS[size], seed)
         await here.start_workers(WORKERS, probes=True)
-        async with telling(stream, TELLING_SECONDS[size]), watching(here.workers) as watches:
-            outages = Outages(here, size, watches, outcome, within=RESUME_SECONDS)
-            names = ["long" if number % 2 == 0 else "short" for number in range(KILLS[size])] + ["hang"] * HANGS[size]
+        names = ["long" if number % 2 == 0 else "short" for number in range(KILLS[size])] + ["hang"] * HANGS[size]
+        async with watching(here.workers) as watches:
+            outages = Outages(here, size, watches, outcome, stream.parts(len(names)), within=RESUME_SECONDS)
             for name in chance.sample(names, len(names)):
-                await asyncio.sleep(chance.uniform(0.5, 2))
                 match name:
                     case "hang":
-                        await outages.happen(name, partial(_hang, broker, HANGING_SECONDS[size]))
+                        fault = partial(_hang, broker, HANGING_SECONDS[size])
                     case "long":
-                        await outages.happen(name, partial(_kill, broker, LONG_SECONDS[0]))
+                        fault = partial(_kill, broker, LONG_SECONDS[size])
                     case _:
-                        await outages.happen(name, partial(_kill, broker, chance.uniform(*SHORT_SECONDS)))
+                        fault = partial(_kill, broker, chance.uniform(*SHORT_SECONDS))
+                await outages.happen(name, fault, after=chance.uniform(0.2, 2))
                 # A leader that assigns from metadata of the outage leaves everybody without partitions.
                 await here.until_consuming(CONSUMING_SECONDS)
                 outcome.findings.add(await acknowledged.look(here, stream.told.goal_versions))

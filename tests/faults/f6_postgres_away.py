@@ -13,7 +13,7 @@ from tests.faults import acknowledged
 from tests.faults.outages import Outages
 from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import Ground, stage
-from tests.faults.stream import prepare, telling
+from tests.faults.stream import prepare
 from tests.faults.watch import watching
 from tests.services.postgres_server import PostgresServer
 
@@ -24,9 +24,6 @@ HANGS = {Size.CI: 1, Size.FULL: 5}
 HANGING_SECONDS = {Size.CI: 3, Size.FULL: 30}
 TERMINATIONS = {Size.CI: 10, Size.FULL: 200}
 BETWEEN_TERMINATIONS_SECONDS = 0.1
-TELLING_SECONDS = {Size.CI: 10, Size.FULL: 300}
-"""About as long as all the faults take."""
-
 QUIET_SECONDS = {Size.CI: 120, Size.FULL: 900}
 WORKERS = 2
 RESUME_SECONDS = 5
@@ -44,19 +41,19 @@ async def run(ground: Ground, size: Size, seed: int) -> Outcome:
     async with stage(replace(ground, postgres=server.url), "postgres-away") as here:
         stream = await prepare(here, FACTS[size], seed)
         await here.start_workers(WORKERS, probes=True)
-        async with telling(stream, TELLING_SECONDS[size]), watching(here.workers) as watches:
-            outages = Outages(here, size, watches, outcome, within=RESUME_SECONDS)
-            names = ["stop"] * STOPS[size] + ["hang"] * HANGS[size] + ["terminations"]
+        names = ["stop"] * STOPS[size] + ["hang"] * HANGS[size] + ["terminations"]
+        async with watching(here.workers) as watches:
+            outages = Outages(here, size, watches, outcome, stream.parts(len(names)), within=RESUME_SECONDS)
             for name in chance.sample(names, len(names)):
-                await asyncio.sleep(chance.uniform(0.5, 2))
                 match name:
                     case "stop":
-                        await outages.happen(name, partial(_stop, server, chance.uniform(*STOPPED_SECONDS)))
+                        fault = partial(_stop, server, chance.uniform(*STOPPED_SECONDS))
                     case "hang":
-                        await outages.happen(name, partial(_hang, server, HANGING_SECONDS[size]))
+                        fault = partial(_hang, server, HANGING_SECONDS[size])
                     case _:
-                        storm = partial(_terminate, server, here.database_url, TERMINATIONS[size])
-                        await outages.happen(name, storm, must_notice=False)
+                        fault = partial(_terminate, server, here.database_url, TERMINATIONS[size])
+                must_notice = name != "terminations"
+                await outages.happen(name, fault, after=chance.uniform(0.2, 2), must_notice=must_notice)
                 outcome.findings.add(await acknowledged.look(here, stream.told.goal_versions))
         await here.quiesce(QUIET_SECONDS[size])
         outcome.findings.add(await here.judge(stream.told.goal_versions))

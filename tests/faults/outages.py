@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 
 from tests.faults.rows import Outcome, Size
 from tests.faults.stage import NotQuiet, Stage
-from tests.faults.stream import recovered
+from tests.faults.stream import Stream, recovered, telling
 from tests.faults.watch import Watch
 
 NOT_READY_SECONDS = 2
@@ -19,31 +20,54 @@ MOST_CPU_SHARE = 0.2
 READY_SECONDS = 20
 """For /readyz to say yes again, once all is worked off; generous, since how fast work resumes is measured by itself."""
 
-GIVE_UP_SECONDS = 60
+GIVE_UP_SECONDS = 120
+TELLING_SECONDS = {Size.CI: 3, Size.FULL: 8}
+"""How long each part is told: into the outage, most of it."""
+
 QUICK_LINES = 5
 """Different warnings may come at once; over the whole time there is no more than one line a second."""
 
 
 class Outages:
-    """Carries out outages one by one, while a stream is told, and adds what they show to the outcome."""
+    """Carries out outages one by one, each under its part of a stream, and adds what they show to the outcome."""
 
-    def __init__(self, stage: Stage, size: Size, watches: Sequence[Watch], outcome: Outcome, *, within: float) -> None:
-        """Work must resume within so many seconds after a service is back."""
+    def __init__(
+        self,
+        stage: Stage,
+        size: Size,
+        watches: Sequence[Watch],
+        outcome: Outcome,
+        parts: Sequence[Stream],
+        *,
+        within: float = GIVE_UP_SECONDS,
+    ) -> None:
+        """There is one of the parts for each outage; work must resume within so many seconds after a service is back."""
         self._stage = stage
         self._size = size
         self._watches = watches
         self._outcome = outcome
+        self._parts = iter(parts)
         self._within = within
+        self.reasons: set[str] = set()
+        """Everything that /readyz said during the last outage."""
 
-    async def happen(self, name: str, fault: Callable[[], Awaitable[None]], *, must_notice: bool = True) -> None:
-        """The fault takes a service away and brings it back; where `must_notice`, /readyz must tell of it."""
-        began = time.monotonic()
-        self._stage.note(name)
-        await fault()
-        back = time.monotonic()
-        self._stage.note(f"{name}: over", seconds=round(back - began, 2))
-        for watch in self._watches:
-            self._check_down(name, watch, began, must_notice=must_notice)
+    async def happen(
+        self, name: str, fault: Callable[[], Awaitable[None]], *, after: float, must_notice: bool = True
+    ) -> None:
+        """The fault takes a service away and brings it back, so many seconds after its part of the stream has begun.
+
+        Where `must_notice`, /readyz must tell of it.
+        """
+        async with telling(next(self._parts), TELLING_SECONDS[self._size]):
+            await asyncio.sleep(after)
+            began = time.monotonic()
+            self._stage.note(name)
+            await fault()
+            back = time.monotonic()
+            self._stage.note(f"{name}: over", seconds=round(back - began, 2))
+            self.reasons = {reason for watch in self._watches for reason in watch.period(began).reasons}
+            for watch in self._watches:
+                self._check_down(name, watch, began, must_notice=must_notice)
         seconds = await recovered(self._stage, back, GIVE_UP_SECONDS)
         self._outcome.recoveries.append(seconds)
         if self._size is Size.FULL and seconds > self._within:

@@ -9,14 +9,14 @@ from typing import Any
 
 from rich.table import Table
 
-from tests.faults.rows import Result
+from tests.faults.rows import Result, Row, Size
 
 EXAMPLES = 5
 """Findings shown; all are in the kept folder."""
 
 
-def table(results: Sequence[Result]) -> Table:
-    """One line for each row."""
+def table(results: Sequence[Result], left_out: Sequence[Row], size: Size) -> Table:
+    """One line for each row that was run, and which were not, for want of such a size."""
     shown = Table(title="faults", title_justify="left", box=None, pad_edge=False)
     shown.add_column("fault", no_wrap=True)
     shown.add_column("size")
@@ -29,6 +29,8 @@ def table(results: Sequence[Result]) -> Table:
         counts = [str(document[name.replace(" ", "_")]) for name in numbers]
         style = None if result.is_clean else "red"
         shown.add_row(result.fault, result.size.value, *counts, *recovery, f"{result.seconds:.1f}", style=style)
+    if left_out:
+        shown.caption = f"not run: {', '.join(row.fault for row in left_out)} (no size {size})"
     return shown
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from random import Random
 
 from confluent_kafka import KafkaException
@@ -28,6 +29,11 @@ class Stream:
         self.told = told
         self._stage = stage
         self.deliveries = deliveries
+
+    def parts(self, count: int) -> list[Stream]:
+        """So many streams, as large as each other, that tell the same together."""
+        cuts = [len(self.deliveries) * number // count for number in range(count + 1)]
+        return [Stream(self._stage, self.told, self.deliveries[begin:end]) for begin, end in pairwise(cuts)]
 
     async def tell(self, seconds: float) -> None:
         """Tells everything within about so many seconds."""
