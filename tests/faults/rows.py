@@ -45,6 +45,12 @@ class Row:
 
     title: str
     run: Callable[[Ground, Size, int], Awaitable[Outcome]]
+    full_only: str = ""
+    """Why there is no size for CI, where there is none."""
+
+    def has(self, size: Size) -> bool:
+        """Whether there is such a size of it."""
+        return size is Size.FULL or not self.full_only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
