@@ -168,6 +168,7 @@ class Worker:
         await self._retry("goals", self._goals.refresh)
         self._spawn(self._publisher.publish_waiting())
         self._spawn(self._publisher.sweep_for_ever())
+        self._spawn(self._publisher.measure_for_ever())
         self._spawn(self._keep_goals_fresh())
         self._spawn(self._keep_asking_brokers())
         self._spawn(self._housekeeper.clean_for_ever())

@@ -21,6 +21,13 @@ PUBLISHED = Counter(
     "goalstream_published", "Messages acknowledged by Kafka, by topic and way (live or sweeper)", ["topic", "way"]
 )
 PUBLISH_FAILURES = Counter("goalstream_publish_failures", "Batches of messages that Kafka did not acknowledge in time")
+OUTBOX_MESSAGES = Gauge(
+    "goalstream_outbox_messages", "Messages in the outbox, whichever worker wrote them; NaN while PostgreSQL is away"
+)
+OUTBOX_AGE_SECONDS = Gauge(
+    "goalstream_outbox_age_seconds",
+    "How long the oldest message has been in the outbox by PostgreSQL's clock, in seconds; NaN while PostgreSQL is away",
+)
 RETRIES = Counter("goalstream_retries", "Times that a step was tried again because a service was away", ["step"])
 REMOVED = Counter(
     "goalstream_removed",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from operator import itemgetter
 
 from goalstream.domain.messages import EncodedMessage, Message
@@ -30,6 +31,12 @@ select account_id::text, message_id::text, topic, subject, time, body, tracepare
  order by publish_after
  limit $1
    for update skip locked
+"""
+
+_DEPTH = """
+select count(*) as messages,
+       coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8 as age_seconds
+  from outbox
 """
 
 
@@ -63,6 +70,14 @@ async def delete(connection: Connection, messages: Sequence[EncodedMessage]) -> 
     await connection.execute(_DELETE, *uuid_columns(sorted(map(_key, messages)), 2))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Depth:
+    """How many messages are in the outbox, and how long the oldest has been there, by PostgreSQL's clock."""
+
+    messages: int
+    age_seconds: float
+
+
 class Outbox:
     """The outbox as the publisher sees it. Everything raises DatabaseUnavailable while PostgreSQL is away."""
 
@@ -83,3 +98,10 @@ class Outbox:
             yield messages
             if messages:
                 await delete(connection, messages)
+
+    async def depth(self) -> Depth:
+        """What is in it now, of all accounts and whoever wrote it."""
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(_DEPTH)
+        assert row is not None  # noqa: S101 - narrows: an aggregate has always a row
+        return Depth(**row)

@@ -76,11 +76,21 @@ class GoalSource(Protocol):
     async def changes_since(self, change_id: int) -> GoalChanges: ...
 
 
+class Depth(Protocol):
+    """How many messages are in the outbox, and how long the oldest has been there."""
+
+    @property
+    def messages(self) -> int: ...
+    @property
+    def age_seconds(self) -> float: ...
+
+
 class Outbox(Protocol):
     """Messages that are true and not yet published."""
 
     async def delete(self, messages: Sequence[EncodedMessage]) -> None: ...
     def due(self, limit: int) -> AbstractAsyncContextManager[list[EncodedMessage]]: ...
+    async def depth(self) -> Depth: ...
 
 
 class Cleaner(Protocol):

@@ -6,6 +6,7 @@ A message is out of the outbox only when the brokers have acknowledged it. Order
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,9 @@ MAX_BATCH_BYTES = 256 * 1024
 
 SWEEP_SECONDS = 1.0
 SWEEP_LIMIT = 1_000
+
+MEASURE_SECONDS = 5.0
+"""Between two looks at how full the outbox is: counting a million messages takes PostgreSQL a third of a second."""
 
 
 Header = tuple[str, bytes | None]
@@ -210,6 +214,23 @@ class Publisher:
             except (DatabaseUnavailable, BrokerUnavailable) as error:
                 log.warning("sweep_failed", error=str(error))
             await asyncio.sleep(SWEEP_SECONDS)
+
+    async def measure(self) -> None:
+        """Tells the metrics how full the outbox is; not a number where PostgreSQL does not answer."""
+        messages = age_seconds = math.nan
+        try:
+            depth = await self._outbox.depth()
+            messages, age_seconds = depth.messages, depth.age_seconds
+        except DatabaseUnavailable as error:
+            log.debug("outbox_not_measured", error=str(error))
+        metrics.OUTBOX_MESSAGES.set(messages)
+        metrics.OUTBOX_AGE_SECONDS.set(age_seconds)
+
+    async def measure_for_ever(self) -> None:
+        """Measures every five seconds, also while a sweep takes its time."""
+        while True:
+            await self.measure()
+            await asyncio.sleep(MEASURE_SECONDS)
 
     async def _send(self, messages: Sequence[EncodedMessage], way: str) -> None:
         prefix = self._topic_prefix

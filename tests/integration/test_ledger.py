@@ -12,7 +12,7 @@ import pytest
 
 from goalstream.domain.facts import Fact
 from goalstream.errors import DatabaseUnavailable, RefusedByDatabase
-from goalstream.storage.outbox import Outbox
+from goalstream.storage.outbox import Depth, Outbox
 from goalstream.storage.pool import Database
 from tests.integration.builders import World, new_id, topics
 
@@ -200,6 +200,19 @@ async def test_what_fails_to_be_published_stays_in_the_outbox(world: World) -> N
         async with outbox.due(10):
             raise ZeroDivisionError
     assert len(await world.rows("select 1 from outbox")) == 1
+
+
+async def test_the_depth_of_the_outbox_is_its_messages_and_the_age_of_the_oldest(world: World) -> None:
+    outbox = Outbox(world.database)
+    assert await outbox.depth() == Depth(messages=0, age_seconds=0)
+    await world.tell(world.start(), world.match(await world.add_goal()))
+    async with world.database.transaction() as connection:
+        await connection.execute(
+            "update outbox set created_at = clock_timestamp() - interval '1 minute' where topic = 'workflow.exit.goal'"
+        )
+    depth = await outbox.depth()
+    assert depth.messages == 3  # achieved, exit, and the goal itself
+    assert 60 <= depth.age_seconds < 120
 
 
 async def test_two_sweepers_never_take_the_same_message(world: World) -> None:

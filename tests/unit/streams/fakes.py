@@ -101,6 +101,14 @@ class FakeProducer(Producer):
 
 
 @dataclass
+class FakeDepth:
+    """How full an outbox is."""
+
+    messages: int
+    age_seconds: float
+
+
+@dataclass
 class FakeOutbox:
     """An outbox in memory."""
 
@@ -117,6 +125,11 @@ class FakeOutbox:
         messages = self.waiting[:limit]
         yield messages
         await self.delete(messages)
+
+    async def depth(self) -> FakeDepth:
+        if self.failures:
+            raise self.failures.pop(0)
+        return FakeDepth(len(self.waiting), 12.5)
 
 
 async def until(condition: Callable[[], bool]) -> None:

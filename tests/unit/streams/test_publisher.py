@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from prometheus_client import REGISTRY
 
 from goalstream.errors import BrokerUnavailable, DatabaseUnavailable
 from goalstream.streams.publisher import Publisher, cloudevent_headers
@@ -71,6 +73,21 @@ async def test_sweeping_goes_on_after_a_service_was_away(monkeypatch: pytest.Mon
     await until(lambda: outbox.waiting == [])
     sweeping.cancel()
     await asyncio.gather(sweeping, return_exceptions=True)
+
+
+async def test_the_metrics_tell_how_full_the_outbox_is_and_nothing_where_it_cannot_be_asked() -> None:
+    outbox = FakeOutbox([message(1), message(2)])
+    publisher = Publisher(FakeProducer(), outbox, topic_prefix="")
+    await publisher.measure()
+    assert measured() == {"goalstream_outbox_messages": 2, "goalstream_outbox_age_seconds": 12.5}
+    outbox.failures = [DatabaseUnavailable("away")]
+    await publisher.measure()
+    assert all(math.isnan(value) for value in measured().values())
+
+
+def measured() -> dict[str, float]:
+    names = ("goalstream_outbox_messages", "goalstream_outbox_age_seconds")
+    return {name: found for name in names if (found := REGISTRY.get_sample_value(name)) is not None}
 
 
 def test_a_message_is_a_cloudevent_in_binary_mode() -> None:
