@@ -96,16 +96,20 @@ class Stage:
 
     async def start_workers(self, count: int, *, probes: bool = False, **settings: str) -> None:
         """Starts workers, `settings` being theirs alone, and waits until all have partitions. Raises NotQuiet."""
-        for _ in range(count):
-            name = f"{self.name}-worker-{len(self.workers) + 1}"
-            (port,) = free_ports(1) if probes else (0,)
-            own = {"metrics_port": str(port), **settings}
-            environment = self.environment() | {f"GOALSTREAM_{key.upper()}": value for key, value in own.items()}
-            worker = WorkerProcess(name, environment, self._ground.folder / f"{name}.log")
-            self.workers.append(worker)
+        for worker in [self.new_worker(probes=probes, **settings) for _ in range(count)]:
             worker.start()
-            self.note("worker started", worker=name, pid=worker.pid)
+            self.note("worker started", worker=worker.name, pid=worker.pid)
         await self.until_consuming()
+
+    def new_worker(self, *, probes: bool = False, **settings: str) -> WorkerProcess:
+        """One more worker, to be started."""
+        name = f"{self.name}-worker-{len(self.workers) + 1}"
+        (port,) = free_ports(1) if probes else (0,)
+        own = {"metrics_port": str(port), **settings}
+        environment = self.environment() | {f"GOALSTREAM_{key.upper()}": value for key, value in own.items()}
+        worker = WorkerProcess(name, environment, self._ground.folder / f"{name}.log")
+        self.workers.append(worker)
+        return worker
 
     async def until_consuming(self, seconds: float = CONSUMING_SECONDS) -> None:
         """Waits until the living workers share all partitions. Raises NotQuiet."""

@@ -27,21 +27,21 @@ class Stream:
     def __init__(self, stage: Stage, told: History, deliveries: Sequence[tuple[Record, int]]) -> None:
         self.told = told
         self._stage = stage
-        self._deliveries = deliveries
+        self.deliveries = deliveries
 
     async def tell(self, seconds: float) -> None:
         """Tells everything within about so many seconds."""
         began, sent = time.monotonic(), 0
-        while sent < len(self._deliveries):
+        while sent < len(self.deliveries):
             share = min((time.monotonic() - began) / seconds, 1.0)
-            due = max(int(share * len(self._deliveries)), sent + 1)
-            for record, partition in self._deliveries[sent:due]:
+            due = max(int(share * len(self.deliveries)), sent + 1)
+            for record, partition in self.deliveries[sent:due]:
                 self._stage.topics.send(record, partition)
             sent = due
-            self._stage.show("telling", sent, len(self._deliveries))
+            self._stage.show("telling", sent, len(self.deliveries))
             await asyncio.sleep(PORTION_SECONDS)
         await asyncio.to_thread(self._stage.topics.flush)
-        self._stage.note("told", records=len(self._deliveries))
+        self._stage.note("told", records=len(self.deliveries))
 
 
 async def prepare(stage: Stage, facts: int, seed: int) -> Stream:

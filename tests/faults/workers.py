@@ -44,14 +44,14 @@ class WorkerProcess:
         """Whether it is gone and nobody here has ended it."""
         return self._shall_live and self.exit_code is not None
 
-    def start(self) -> None:
-        """Begins a life; returns at once."""
+    def start(self, *, module: str = "goalstream", **environment: str) -> None:
+        """Begins a life; returns at once. Another module runs the very worker too, and `environment` tells it what to add."""
         self._shall_live = True
         with self.log.open("ab") as log:
             # In the folder of its log, where no .env lies.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "goalstream", "worker"],
-                env=self._environment, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [sys.executable, "-m", module, "worker"],
+                env={**self._environment, **environment}, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
     def kill(self) -> None:
