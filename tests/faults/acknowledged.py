@@ -44,10 +44,10 @@ select 'deletion', account_id::text, contact_id::text, null, occurred_at, source
 async def look(stage: Stage, versions: Sequence[GoalVersion]) -> Findings:
     """Everything below the committed offsets beside what is stored; the offsets are read first, so nothing is excused."""
     committed = await asyncio.to_thread(stage.topics.committed)
-    stored = await _stored(stage.database)
+    in_database = await stored(stage.database)
     told = await asyncio.to_thread(stage.topics.read, [*{topic for topic, _ in committed}])
     below = [one for one in told if one.origin[2] < committed.get(one.origin[:2], 0)]
-    missing = sorted(map(str, facts(below, versions) - stored))
+    missing = sorted(map(str, facts(below, versions) - in_database))
     stage.note("acknowledged is stored", acknowledged=len(below), missing=missing[:20])
     return Findings(lost=[f"acknowledged, but not in PostgreSQL: {one}" for one in missing])
 
@@ -86,6 +86,7 @@ def _keys(told: Told, goals: dict[str, list[GoalVersion]]) -> Iterable[Key]:
             yield "deletion", account, fields["contact_id"], None, told.occurred_at, *origin
 
 
-async def _stored(database: Database) -> set[Key]:
+async def stored(database: Database) -> set[Key]:
+    """The keys of all facts in PostgreSQL."""
     async with database.transaction() as connection:
         return {tuple(row) for row in await connection.fetch(_STORED)}

@@ -125,13 +125,13 @@ def _by_revision(found: Findings, messages: Sequence[Message]) -> dict[Achieveme
     for message in messages:
         document = message.document()
         key = (document["account_id"], document["workflow_enrollment_id"], document["goal_config_id"])
-        revision, achievement_id = document["revision"], _id("achievement", *key)
+        revision, achievement_id = document["revision"], stable_id("achievement", *key)
         name = f"revision {revision} of achievement {key} on {message.topic}"
         if revision in published[key]:
             found.duplicate.append(f"{name} is also told on {published[key][revision]}")
         published[key][revision] = message.topic
         said = document["achievement_id"], message.message_id, message.key
-        wanted = achievement_id, _id(message.topic, achievement_id, str(revision)), document["contact_id"]
+        wanted = achievement_id, stable_id(message.topic, achievement_id, str(revision)), document["contact_id"]
         if said != wanted:
             found.wrong.append(f"{name} has ids and key {said}, not {wanted}")
         # The first message tells of an achievement, the next of its revocation, and so on in turns.
@@ -148,7 +148,7 @@ def _judge_exits(found: Findings, expected: set[Enrollment], seen: Evidence, mes
         if enrollment in exits:
             found.duplicate.append(f"enrollment {enrollment} has two different exits")
         exits[enrollment] = message
-        if message.message_id != _id(EXIT, *enrollment) or message.key != document["contact_id"]:
+        if message.message_id != stable_id(EXIT, *enrollment) or message.key != document["contact_id"]:
             found.wrong.append(f"the exit of {enrollment} has a wrong id or key: {message.message_id}, {message.key}")
         moment = seen.exited.get(enrollment)
         if moment is None:
@@ -187,5 +187,6 @@ def _judge_dead_letters(found: Findings, expected: Mapping[Origin, BadLetter], s
     wrong += [f"{origin} is no dead letter: {expected[origin].reason}" for origin in expected.keys() - told]
 
 
-def _id(*parts: str) -> str:
+def stable_id(*parts: str) -> str:
+    """The id that the contract gives to an achievement or a message."""
     return str(uuid5(NAMESPACE_URL, ":".join(("goalstream", *parts))))
