@@ -45,6 +45,9 @@ def main() -> None:
         postgres = services.enter_context(running_postgres(folder))
         breakable = services.enter_context(Breakable())
         for row in chosen:
+            if not row.has(options.size):
+                console.print(f"{row.fault} {row.title}: not run, full size only: {row.full_only}", highlight=False)
+                continue
             result = _run(row, options, kafka, postgres, breakable)
             results.append(result)
             if options.json is not None:

@@ -216,7 +216,8 @@ class Worker:
 
     async def _survives(self, work: Callable[[], Coroutine[Any, Any, None]], crash_at: int | None) -> bool:
         """Whether the work was not broken off by a crash; after one a new life has begun."""
-        await self._connections[self._number].open()  # a crash in here would leave connections that nobody knows
+        async with self._connections[self._number].connection():
+            pass  # so that it is there: a crash while it is made would leave one that nobody knows
         try:
             await Crashing(work(), crash_at, partial(self._connections.cut_off, self._number))
         except Crashed:

@@ -51,6 +51,20 @@ class WorkerProcess:
         return None if self._process is None else self._process.poll()
 
     @property
+    def is_meant_to_live(self) -> bool:
+        """Whether it was started and nobody here has ended it since."""
+        return self._shall_live
+
+    @property
+    def can_be_told_to_stop(self) -> bool:
+        """Whether it lives and is far enough to take a SIGTERM for what it means: before that Python ends at once."""
+        if not self._shall_live or self.exit_code is not None:
+            return False
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+        return bool(int(caught, 16) & 1 << (signal.SIGTERM - 1))
+
+    @property
     def ended_by_itself(self) -> bool:
         """Whether it is gone and nobody here has ended it."""
         return self._shall_live and self.exit_code is not None

@@ -1,0 +1,238 @@
+"""F20: two accounts that have the same ids everywhere: honest requests, requests for what is the other's, forged tokens, and
+PostgreSQL asked without the API in between.
+
+Everything that an account owns carries its mark, so that a glance at an answer tells whose it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any
+
+import asyncpg
+import httpx
+
+from goalstream.api.server import serve
+from goalstream.config import Settings
+from goalstream.detection import GoalDetectionService, Storage
+from goalstream.storage.pool import Database
+from tests.faults.forged_tokens import FORGERS, claims_of, signed
+from tests.faults.judge import Findings
+from tests.faults.rows import Outcome, Row, Size
+from tests.faults.stage import Ground, Stage, stage
+from tests.faults.twin_accounts import TABLES, Twin, everything, twins
+from tests.integration.builders import LATENESS, new_id
+
+REQUESTS = {Size.CI: 200, Size.FULL: 5_000}
+SECRET = "a secret that only the API knows, and no forger, long enough for every algorithm"
+START_SECONDS = 30
+AT_ONCE = 4
+
+
+class Asker:
+    """Asks one thing after the other, of its own choice."""
+
+    def __init__(self, api: httpx.AsyncClient, database: Database, pair: tuple[Twin, Twin], chance: Random) -> None:
+        self._api = api
+        self._database = database
+        """Connections that name no account: what the API has."""
+
+        self._pair = pair
+        self._chance = chance
+        self._now = int(time.time())
+        self.findings = Findings()
+        self.asked: Counter[str] = Counter()
+
+    async def ask(self) -> None:
+        """One request of any kind."""
+        kind = self._chance.choice(
+            [
+                self._own,
+                self._the_others,
+                self._the_others,
+                self._forged,
+                self._forged,
+                self._past_the_api,
+                self._in_process,
+            ]
+        )
+        self.asked[kind.__name__.strip("_")] += 1
+        mine, other = self._chance.sample(self._pair, 2)
+        await kind(mine, other)
+
+    async def _own(self, mine: Twin, other: Twin) -> None:
+        """Ids that both have: with words that name the other account, and only ever one's own is there."""
+        workflow = f"/api/v1/workflows/{mine.shared_workflow}/goals"
+        path = self._chance.choice([workflow, f"{workflow}/{mine.shared_goal}", f"{workflow}/stats"])
+        answer = await self._get(
+            path,
+            mine,
+            params=self._chance.choice([{}, {"account_id": other.account_id}, {"account": other.account_id}]),
+            headers=self._chance.choice([{}, {"x-account-id": other.account_id}, {"accountid": other.account_id}]),
+        )
+        self._expect(answer, {200}, mine, other)
+        if path.endswith("stats") and answer.json()["total_enrolled"] != mine.enrolled:
+            self.findings.wrong.append(f"{mine.mark} is told of {answer.json()['total_enrolled']} enrollments")
+
+    async def _the_others(self, mine: Twin, other: Twin) -> None:
+        """Ids that only the other has are like ids that nobody has; nothing can be done to them either."""
+        workflow, goal = self._chance.choice(
+            [
+                (other.own_workflow, other.own_goal),
+                (mine.shared_workflow, other.own_goal),
+                (other.own_workflow, new_id()),
+            ]
+        )
+        path = f"/api/v1/workflows/{workflow}/goals/{goal}"
+        method, body = self._chance.choice(
+            [
+                ("GET", None),
+                ("PATCH", {"is_active": False}),
+                ("PATCH", {"criteria": {"tag_name": "x"}}),
+                ("DELETE", None),
+            ]
+        )
+        headers = {"authorization": signed(claims_of(mine.account_id, self._now), SECRET)}
+        answer = await self._api.request(method, path, json=body, headers=headers | {"if-match": "*"})
+        self._expect(answer, {404}, None, other)
+        listed = await self._get(f"/api/v1/workflows/{other.own_workflow}/goals", mine)
+        self._expect(listed, {200}, None, other)
+        if listed.json()["total"]:
+            self.findings.wrong.append(f"{mine.mark} sees that there are goals of {other.mark}")
+        counted = await self._get(f"/api/v1/workflows/{other.own_workflow}/goals/stats", mine)
+        self._expect(counted, {200}, None, other)
+        if counted.json()["total_enrolled"]:
+            self.findings.wrong.append(f"{mine.mark} sees that there are enrollments of {other.mark}")
+
+    async def _forged(self, mine: Twin, other: Twin) -> None:
+        """A token that is none opens nothing at all."""
+        name = self._chance.choice(list(FORGERS))
+        forge, status = FORGERS[name]
+        header = forge(claims_of(other.account_id, self._now), SECRET, self._chance)
+        workflow = f"/api/v1/workflows/{other.shared_workflow}"
+        goal = f"{workflow}/goals/{other.shared_goal}"
+        method, path, body = self._chance.choice(
+            [
+                ("GET", f"{workflow}/goals", None),
+                ("GET", goal, None),
+                ("GET", f"{workflow}/goals/stats", None),
+                ("POST", f"{workflow}/activation-check", None),
+                ("POST", f"{workflow}/goals", {"goal_type": "tag_added", "criteria": {"tag_name": "x"}}),
+                ("PATCH", goal, {"is_active": False}),
+                ("DELETE", goal, None),
+            ]
+        )
+        headers = {"authorization": header, "if-match": "*"}
+        answer = await self._api.request(method, path, json=body, headers=headers, params={"access_token": header})
+        if not self._expect(answer, {status}, None, mine, other):
+            self.findings.wrong.append(f"that was a token with {name}")
+
+    async def _past_the_api(self, mine: Twin, other: Twin) -> None:
+        """Row security alone: without an account there is nothing, with one there is only its own."""
+        async with self._database.connection() as connection:
+            table = self._chance.choice([row["relname"] for row in await connection.fetch(TABLES)])
+            seen = await connection.fetchval(f"select count(*) from {table}")
+            if seen:
+                self.findings.wrong.append(f"{seen} rows of {table} are there for whoever names no account")
+            touched = await connection.execute(f"delete from {table}")
+            if touched != "DELETE 0":
+                self.findings.wrong.append(f"whoever names no account did {touched} in {table}")
+        async with self._database.transaction(mine.account_id) as connection:
+            owners = {str(row[0]) for row in await connection.fetch(f"select distinct account_id from {table}")}
+            if owners - {mine.account_id}:
+                self.findings.wrong.append(f"{mine.mark} sees rows of others in {table}")
+            touched = await connection.execute(f"delete from {table} where account_id = $1", other.account_id)
+            if touched != "DELETE 0":
+                self.findings.wrong.append(f"{mine.mark} did {touched} in {table} to {other.mark}")
+            if owners:
+                await self._take_away(connection, table, other)
+
+    async def _take_away(self, connection: Any, table: str, other: Twin) -> None:
+        """Giving one's own rows to the other account is refused too."""
+        try:
+            async with connection.transaction():
+                await connection.execute(f"update {table} set account_id = $1", other.account_id)
+        except asyncpg.InsufficientPrivilegeError:
+            return
+        self.findings.wrong.append(f"rows of {table} could be given to {other.mark}")
+
+    async def _in_process(self, mine: Twin, other: Twin) -> None:
+        """The face in Python."""
+        storage = Storage(database=self._database, allowed_lateness=LATENESS)
+        tag = self._chance.choice([mine.mark, other.mark])
+        found = await GoalDetectionService(storage).evaluate_event(
+            account_id=mine.account_id,
+            workflow_id=self._chance.choice([mine.shared_workflow, mine.own_workflow, other.own_workflow]),
+            contact_id=mine.contact_id,
+            event_type="contact.tag.added",
+            event_data={"tag_name": tag},
+        )
+        if (found.goal_achieved and tag == other.mark) or other.own_goal in {
+            goal.goal_config_id for goal in found.goals
+        }:
+            self.findings.wrong.append(f"{mine.mark} is judged by a goal of {other.mark}: {found}")
+
+    async def _get(self, path: str, mine: Twin, **options: Any) -> httpx.Response:
+        headers = {"authorization": signed(claims_of(mine.account_id, self._now), SECRET)} | options.pop("headers", {})
+        return await self._api.get(path, headers=headers, **options)
+
+    def _expect(self, answer: httpx.Response, statuses: set[int], shown: Twin | None, *hidden: Twin) -> bool:
+        """Whether the answer is one of these, and shows nothing of those who are hidden."""
+        request = f"{answer.request.method} {answer.request.url.path}: {answer.status_code} {answer.text[:200]}"
+        marks = [one.mark for one in hidden if one.mark in answer.text or one.account_id in answer.text]
+        if marks:
+            self.findings.wrong.append(f"{request} shows what is {', '.join(marks)}")
+        if answer.status_code not in statuses:
+            self.findings.wrong.append(f"{request}, not {sorted(statuses)}")
+        return not marks and answer.status_code in statuses
+
+
+async def run(ground: Ground, size: Size, seed: int) -> Outcome:
+    findings, asked = Findings(), Counter[str]()
+    async with stage(ground, "accounts", topics=False) as here:
+        pair = await twins(here.database)
+        before = await everything(here.database)
+        async with _api(here) as (api, database):
+            askers = [Asker(api, database, pair, Random(f"{seed} {number}")) for number in range(AT_ONCE)]
+
+            async def ask(asker: Asker) -> None:
+                for done in range(REQUESTS[size] // AT_ONCE):
+                    here.show("asking", done, REQUESTS[size] // AT_ONCE)
+                    await asker.ask()
+
+            async with asyncio.TaskGroup() as asking:
+                for asker in askers:
+                    asking.create_task(ask(asker))
+        for asker in askers:
+            findings.add(asker.findings)
+            asked += asker.asked
+        after = await everything(here.database)
+        findings.wrong += [f"rows of {table} have changed" for table, rows in before.items() if rows != after[table]]
+        here.note("asked", asked=dict(asked))
+    return Outcome(findings=findings, figures={"requests": asked.total(), **dict(sorted(asked.items()))})
+
+
+@asynccontextmanager
+async def _api(here: Stage) -> AsyncIterator[tuple[httpx.AsyncClient, Database]]:
+    """The product's API on a port, and connections such as it has."""
+    settings = Settings.model_validate({"database_url": here.database_url, "http_port": 0, "jwt_secret": SECRET})
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.create_task(serve(settings, on_listening=port.set_result))
+    database = Database(here.database_url, size=AT_ONCE)
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            url = f"http://127.0.0.1:{await port}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=START_SECONDS) as client:
+            yield client, database
+    finally:
+        await database.close()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+ROW = Row(fault="F20", title="two accounts with the same ids everywhere, forged tokens, no account named", run=run)

@@ -1,0 +1,90 @@
+"""Two accounts that have the same ids everywhere, and each its own mark on everything that it owns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from goalstream.domain.goals import TagCriteria
+from goalstream.storage.pool import Database
+from tests.integration.builders import World, new_id
+
+TABLES = """
+select relation.relname from pg_class as relation
+  join pg_attribute as attribute on attribute.attrelid = relation.oid and attribute.attname = 'account_id'
+ where relation.relnamespace = current_schema()::regnamespace and relation.relkind in ('r', 'p')
+ order by 1
+"""
+"""Those in which accounts have rows."""
+
+_RENAME = "update {table} set goal_id = $1 where account_id = $2 and goal_id = $3"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Twin:
+    """One account. What it has in the shared workflow the other has too, with the very ids; the own workflow is its alone."""
+
+    mark: str
+    enrolled: int
+    account_id: str
+    shared_workflow: str
+    shared_goal: str
+    own_workflow: str
+    own_goal: str
+    contact_id: str
+
+
+async def twins(database: Database) -> tuple[Twin, Twin]:
+    """Both, with goals, enrollments and achievements; one has more of them, by which their numbers are known apart."""
+    left = World(database)
+    right = replace(left, account_id=new_id(), goals=[])
+    others, goal_id = [new_id() for _ in range(4)], new_id()
+    return (
+        await _twin(left, "lefts-own", others[:2], goal_id),
+        await _twin(right, "rights-own", others, goal_id),
+    )
+
+
+async def _twin(world: World, mark: str, others: list[str], goal_id: str) -> Twin:
+    shared_goal = await world.add_goal(TagCriteria(tag_name=mark))
+    await _give_id(world.database, world.account_id, shared_goal.goal_id, goal_id)
+    alone = World(world.database, account_id=world.account_id)
+    own_goal = await alone.add_goal(TagCriteria(tag_name=f"{mark} too"))
+    data = json.dumps({"contact_id": world.contact_id, "tag_name": mark})
+    await world.tell(
+        world.start(),
+        *(world.start(enrollment_id=one, event_id=f"start {one}") for one in others),
+        world.status("active", "any", name=f"{mark} workflow"),
+        world.match(shared_goal, goal_id=goal_id, data=data),
+        world.reference("tag", "tag-1", name=mark),
+        alone.start(),
+        alone.match(own_goal, data=data),
+    )
+    return Twin(
+        mark=mark,
+        enrolled=1 + len(others),
+        account_id=world.account_id,
+        shared_workflow=world.workflow_id,
+        shared_goal=goal_id,
+        own_workflow=alone.workflow_id,
+        own_goal=own_goal.goal_id,
+        contact_id=world.contact_id,
+    )
+
+
+async def _give_id(database: Database, account_id: str, goal_id: str, new: str) -> None:
+    async with database.transaction() as connection:
+        for table in ("goals", "goal_versions", "audit"):
+            await connection.execute(_RENAME.format(table=table), new, account_id, goal_id)
+
+
+async def everything(database: Database) -> dict[str, list[Mapping[str, Any]]]:
+    """All rows of all accounts, by table."""
+    async with database.transaction() as connection:
+        names = [row["relname"] for row in await connection.fetch(TABLES)]
+        return {
+            name: [dict(row) for row in await connection.fetch(f"select * from {name} as row order by row::text")]
+            for name in names
+        }
