@@ -1,6 +1,6 @@
 """Runs rows one by one on a real Kafka and a real PostgreSQL.
 
-python -m tests.faults [--only F16,F17] [--size ci|full] [--seed N] [--json FILE]
+python -m tests.faults [--only F16,F17] [--size ci|full] [--seed N] [--json FILE] [--stock-faust]
 
 Rows that have no such size are named and left out. Exit code 1: a row is not clean.
 """
@@ -20,9 +20,11 @@ import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from tests.faults import stock_faust
 from tests.faults.breakable import Breakable
 from tests.faults.report import EXAMPLES, measured, merge, table
 from tests.faults.rows import Result, Row, Size, rows, run_row
+from tests.faults.workers import WorkerProcess
 from tests.services.tiers import Tier, kafka_tier, postgres_tier, running_kafka, running_postgres
 
 console = Console(stderr=True)
@@ -38,6 +40,8 @@ def main() -> None:
     left_out = [row for row in chosen if not row.has(options.size)]
     chosen = [row for row in chosen if row.has(options.size)]
     console.print(f"seed {options.seed}, size {options.size}, kafka={kafka_tier()} postgresql={postgres_tier()}")
+    if options.stock_faust:
+        WorkerProcess.module = stock_faust.MODULE
     results = []
     with ExitStack() as services:
         folder = Path(services.enter_context(tempfile.TemporaryDirectory(prefix="goalstream-faults-")))
@@ -107,6 +111,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of what is told, and when what happens")
     parser.add_argument("--json", type=Path, metavar="FILE", help="merge the results into this file")
     parser.add_argument("--keep", action="store_true", help="keep logs and timelines of clean rows too")
+    parser.add_argument(
+        "--stock-faust", action="store_true", help="the same worker on Faust as it comes, for comparison"
+    )
     return parser.parse_args()
 
 

@@ -13,6 +13,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from subprocess import TimeoutExpired
 
+from tests.faults import stock_faust
 from tests.faults.workers import Running, WorkerProcess
 
 _FORKING = get_context("forkserver")
@@ -33,7 +34,9 @@ class ForkedWorker(WorkerProcess):
 
     def _launched(self) -> Running:
         instance = self.name if self.is_static else None
-        process = _FORKING.Process(target=_be_worker, args=(instance, self.environment, self.log, self.arm))
+        process = _FORKING.Process(
+            target=_be_worker, args=(self.module, instance, self.environment, self.log, self.arm)
+        )
         process.start()
         self.arm = None
         return _Forked(process)
@@ -76,7 +79,7 @@ class _Forked:
         return code
 
 
-def _be_worker(instance: str | None, environment: Mapping[str, str], log: Path, arm: Arm | None) -> None:
+def _be_worker(module: str, instance: str | None, environment: Mapping[str, str], log: Path, arm: Arm | None) -> None:
     from goalstream.cli import main
 
     os.environ.clear()
@@ -87,6 +90,8 @@ def _be_worker(instance: str | None, environment: Mapping[str, str], log: Path, 
         os.dup2(said, standard.fileno())
     if instance is not None:
         os.environ["GOALSTREAM_KAFKA_GROUP_INSTANCE_ID"] = instance
+    if module == stock_faust.MODULE:
+        stock_faust.take_over()
     if arm is not None:
         arm()
     sys.argv = ["goalstream", "worker"]

@@ -1,6 +1,6 @@
 """The same worker on Faust as its documentation shows it: one record at a time, acknowledged when the agent takes the next.
 
-python -m tests.faults --only F1 --worker stock-faust     puts it through the same faults, for comparison
+python -m tests.faults --only F1,F3,F4 --stock-faust     puts it through the same faults, for comparison
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import faust
 
 from goalstream import worker
-from goalstream.cli import main as command
+from goalstream.cli import main
 from goalstream.config import Settings
 from goalstream.streams.app import SESSION_SECONDS
 from goalstream.streams.processor import Processor
@@ -75,10 +75,11 @@ def _record(message: Any) -> _Record:
     )
 
 
-def main() -> None:
+def take_over() -> None:
+    """From now on the worker of this process runs on it."""
     vars(worker)["build_app"] = build_app
-    command()
 
 
 if __name__ == "__main__":
+    take_over()
     main()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 STOP_SECONDS = 20
+_ROOT = Path(__file__).parents[2]
 
 
 class Running(Protocol):
@@ -25,6 +26,9 @@ class Running(Protocol):
 
 class WorkerProcess:
     """One worker through all its lives."""
+
+    module = "goalstream"
+    """What is run; `tests.faults.stock_faust` for comparison."""
 
     def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GOALSTREAM_")}
@@ -78,8 +82,8 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             # In the folder of its log, where no .env lies.
             return subprocess.Popen(
-                [sys.executable, "-m", "goalstream", "worker"],
-                env=self.environment, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [sys.executable, "-m", self.module, "worker"],
+                env={**self.environment, "PYTHONPATH": str(_ROOT)}, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
     def kill(self) -> None:
