@@ -76,12 +76,15 @@ def running_worker(environment: dict[str, str]) -> Iterator[WorkerProcess]:
 
 
 @contextmanager
-def running_workers(environment: dict[str, str], count: int) -> Iterator[list[WorkerProcess]]:
-    """Workers of one group that are gone after the block."""
+def running_workers(
+    environment: dict[str, str], count: int, *, are_static: bool = False
+) -> Iterator[list[WorkerProcess]]:
+    """Workers of one group that are gone after the block; static members have names that outlive a restart."""
     with ExitStack() as ends:
         workers = []
-        for _ in range(count):
-            workers.append(WorkerProcess(environment))
+        for number in range(count):
+            name = {"GOALSTREAM_KAFKA_GROUP_INSTANCE_ID": f"worker-{number}"} if are_static else {}
+            workers.append(WorkerProcess(environment | name))
             ends.callback(workers[-1].close)
         yield workers
 
