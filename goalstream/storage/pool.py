@@ -93,13 +93,22 @@ class Database:
         """A connection whose statements each commit by themselves. Raises as `transaction` does."""
         with translated_errors():
             pool = await self.open()
-            try:
-                async with pool.acquire(timeout=STATEMENT_TIMEOUT_SECONDS) as connection:
+            async with pool.acquire(timeout=STATEMENT_TIMEOUT_SECONDS) as connection:
+                try:
                     yield connection
-            except asyncpg.ReadOnlySQLTransactionError:
-                # What we are connected to was the primary once; whoever is now answers new connections.
-                await pool.expire_connections()
-                raise
+                except asyncpg.ReadOnlySQLTransactionError:
+                    # What we are connected to was the primary once; whoever is now answers new connections.
+                    await pool.expire_connections()
+                    raise
+                except TimeoutError:
+                    self._give_up(pool)
+                    raise
+
+    def _give_up(self, pool: asyncpg.Pool[asyncpg.Record]) -> None:
+        """Cuts all connections: where a firewall has forgotten them, each would take as long to be noticed as this one."""
+        if self._pool is pool:
+            self._pool = None
+            pool.terminate()
 
     @asynccontextmanager
     async def transaction(self, account_id: str | None = None) -> AsyncIterator[Connection]:

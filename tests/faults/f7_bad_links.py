@@ -10,9 +10,8 @@ from random import Random
 from urllib.parse import urlsplit
 
 from tests.faults import acknowledged
-from tests.faults.f8_cut_off import through
 from tests.faults.outages import Outages
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Proxy, through
 from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import Ground, stage
 from tests.faults.stream import prepare

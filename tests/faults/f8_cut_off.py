@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import replace
 from functools import partial
 from random import Random
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from tests.faults import acknowledged
 from tests.faults.outages import Outages
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Proxy, through
 from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import Ground, stage
 from tests.faults.stream import prepare
@@ -58,13 +58,6 @@ async def run(ground: Ground, size: Size, seed: int) -> Outcome:
         outcome.findings.add(await here.stop_workers())
     outcome.figures |= {"facts": FACTS[size], "times": TIMES[size]}
     return outcome
-
-
-def through(url: str, proxy: Proxy) -> str:
-    """The URL of a database by way of a proxy."""
-    parts = urlsplit(url)
-    credentials = parts.netloc.rpartition("@")[0]
-    return urlunsplit((parts.scheme, f"{credentials}@127.0.0.1:{proxy.port}", *parts[2:]))
 
 
 async def _cut(link: Proxy, seconds: float, *, resets: bool) -> None:

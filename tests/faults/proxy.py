@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit, urlunsplit
 
 CHUNK_BYTES = 65_536
 CHUNKS_UNDER_WAY = 64
@@ -153,6 +154,13 @@ class _Link:
                 await writer.drain()
             except OSError:
                 return
+
+
+def through(url: str, proxy: Proxy) -> str:
+    """The URL of a database by way of a proxy."""
+    parts = urlsplit(url)
+    credentials = parts.netloc.rpartition("@")[0]
+    return urlunsplit((parts.scheme, f"{credentials}@127.0.0.1:{proxy.port}", *parts[2:]))
 
 
 def _abort(writer: asyncio.StreamWriter) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
 
 from goalstream.errors import DatabaseUnavailable
+from goalstream.storage import pool
 from goalstream.storage.pool import Database
+from tests.faults.proxy import Proxy, through
 from tests.services.postgres_server import PostgresServer
 
 
@@ -29,7 +32,7 @@ async def database(server: PostgresServer) -> AsyncIterator[Database]:
 
 async def _answers(database: Database) -> bool:
     try:
-        async with database.connection() as connection:
+        async with database.transaction() as connection:
             return bool(await connection.fetchval("select 1") == 1)
     except DatabaseUnavailable:
         return False
@@ -64,6 +67,28 @@ async def test_sessions_with_a_server_that_may_only_be_read_are_given_up(
     finally:
         await admin.execute("alter database goalstream reset default_transaction_read_only")
         await admin.close()
+
+
+async def test_one_statement_without_an_answer_gives_up_all_connections_of_its_time(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a firewall has forgotten them: each by itself would take as long to be noticed."""
+    monkeypatch.setattr(pool, "STATEMENT_TIMEOUT_SECONDS", 1)
+    async with Proxy("127.0.0.1", server.port) as proxy:
+        database = Database(through(server.url, proxy), size=4)
+        await asyncio.gather(*(_sleep(database) for _ in range(4)))
+        proxy.forget()
+        began = time.monotonic()
+        while not await _answers(database):
+            assert time.monotonic() - began < 4
+        took = time.monotonic() - began
+        assert took < 2.5
+        await database.close()
+
+
+async def _sleep(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute("select pg_sleep(0.2)")
 
 
 async def _write(database: Database) -> None:
