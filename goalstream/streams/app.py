@@ -42,14 +42,15 @@ def build_app(settings: Settings, processor: Processor, on_fatal: Callable[[Exce
         # After an outage longer than the session a leader can assign nothing from old metadata: let it age fast.
         consumer_metadata_max_age_ms=3_000,
         consumer_max_fetch_size=1_048_576,
-        broker_max_poll_records=10_000,
+        # With these two a worker's memory does not grow with its backlog: each topic holds so many polls, and decides one more.
+        broker_max_poll_records=2_000,
+        stream_buffer_maxsize=2,
         broker_max_poll_interval=LONGEST_OUTAGE_SECONDS,
         consumer_group_instance_id=settings.kafka_group_instance_id or None,
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=1,
         broker_request_timeout=60,
         broker_commit_interval=0.5,
-        stream_buffer_maxsize=4,
         stream_wait_empty=False,
         # Topics are ours to create.
         topic_allow_declare=False,
