@@ -10,6 +10,7 @@ from random import Random
 import asyncpg
 
 from tests.faults import acknowledged
+from tests.faults.backlog import backlog
 from tests.faults.outages import Outages
 from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import Ground, stage
@@ -24,6 +25,9 @@ HANGS = {Size.CI: 1, Size.FULL: 5}
 HANGING_SECONDS = {Size.CI: 3, Size.FULL: 30}
 TERMINATIONS = {Size.CI: 10, Size.FULL: 200}
 BETWEEN_TERMINATIONS_SECONDS = 0.1
+BACKLOG = {Size.CI: 20_000, Size.FULL: 1_000_000}
+"""Events that come while it is away."""
+
 QUIET_SECONDS = {Size.CI: 120, Size.FULL: 900}
 WORKERS = 2
 RESUME_SECONDS = 5
@@ -60,6 +64,9 @@ async def run(ground: Ground, size: Size, seed: int) -> Outcome:
         outcome.findings.add(await here.stop_workers())
     outcome.figures |= {"facts": FACTS[size], "stops": STOPS[size], "hangs": HANGS[size]}
     outcome.figures["terminations"] = TERMINATIONS[size]
+    worked_off = await backlog(ground, BACKLOG[size])
+    outcome.findings.add(worked_off.findings)
+    outcome.figures |= worked_off.figures
     return outcome
 
 
