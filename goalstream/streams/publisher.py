@@ -130,6 +130,10 @@ async def _end(producer: Any) -> None:
     while sender is not None and not sender.done():
         sender.cancel()
         await asyncio.wait([sender], timeout=0.1)
+    for connection in producer.client._conns.values():
+        # Closed gently it waits until everything written has left, and a broker that hangs may never take it.
+        if (transport := connection._protocol._transport) is not None:
+            transport.abort()
     await producer.client.close()
     accumulator = producer._message_accumulator
     # Where it looks for them when they are done, also those that it has put back to try again.

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import random
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.client import ConnectionGroup
+from aiokafka.conn import AIOKafkaConnection
 
 from goalstream.dev.kafka import EmbeddedKafka
 from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC
@@ -118,3 +121,27 @@ async def test_a_producer_that_kafka_left_without_an_answer_leaves_nothing_behin
     if left := asyncio.all_tasks() - own:
         await asyncio.wait(left, timeout=0.5)
     assert asyncio.all_tasks() == own
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_a_producer_ends_at_once_though_a_broker_takes_no_more_bytes(
+    monkeypatch: pytest.MonkeyPatch, *, is_closed: bool
+) -> None:
+    """Whether its own request has timed out already, and so closed the connection, or ours was first."""
+
+    async def ask_nothing(_: AIOKafkaConnection) -> None:
+        """Nobody would answer."""
+
+    monkeypatch.setattr(AIOKafkaConnection, "_do_version_lookup", ask_nothing)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection = AIOKafkaConnection(*listener.getsockname())
+        _, writer = await connection.connect()
+        writer.write(b"x" * 16 * 1024 * 1024)
+        assert writer.transport.get_write_buffer_size() > 0
+        if is_closed:
+            connection.close()
+        producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
+        producer.client._conns[0, ConnectionGroup.DEFAULT] = connection
+        async with asyncio.timeout(5):
+            await publisher._end(producer)
