@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, NodeNotReadyError
 
 from goalstream.errors import BrokerUnavailable
 
@@ -32,6 +32,9 @@ class Brokers:
                     metadata_max_age_ms=NEVER_MS,
                 )
                 await self._client.bootstrap()
+            if not self._client.cluster.brokers():
+                # As from a broker that takes connections and is not yet one of its cluster; aiokafka would fail an assertion.
+                raise NodeNotReadyError("no broker is known")
             await self._client.coordinator_lookup(CoordinationType.GROUP, self._group_id)
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()

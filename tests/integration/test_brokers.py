@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiokafka.client import AIOKafkaClient
 
 from goalstream.errors import BrokerUnavailable
 from goalstream.streams.brokers import Brokers
@@ -38,3 +39,15 @@ async def test_brokers_that_are_not_there_are_unavailable() -> None:
     with pytest.raises(BrokerUnavailable, match="does not answer"):
         await brokers.answer()
     await brokers.close()
+
+
+async def test_a_broker_that_knows_of_no_brokers_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that has just started tells: it takes connections before its cluster counts it as one of its brokers."""
+
+    async def nothing_found(_: AIOKafkaClient) -> None:
+        """An answer without brokers."""
+
+    monkeypatch.setattr(AIOKafkaClient, "bootstrap", nothing_found)
+    brokers = Brokers("127.0.0.1:1", group_id="of nobody")
+    with pytest.raises(BrokerUnavailable, match="no broker is known"):
+        await brokers.answer()
