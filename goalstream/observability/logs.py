@@ -29,9 +29,10 @@ second."""
 
 
 class Seldom:
-    """Lets a repeated warning through only every now and then; errors and everything below always pass.
+    """Lets a repeated warning through only every now and then; our errors, and what is below a warning, always pass.
 
-    A processor for our own log lines, which then tell how many were left out, and a filter for those of libraries.
+    A processor for our own log lines, which then tell how many were left out, and a filter for those of libraries, which do
+    not tell.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -52,12 +53,15 @@ class Seldom:
         """Of libraries also errors are limited: theirs are outages, which we report ourselves.
 
         Each may say one thing every now and then, since aiokafka has a dozen for one broker that is away; what comes with a
-        traceback is told apart.
+        traceback is told apart, by its kind and the first line: asyncio writes the addresses of objects into the others.
         """
-        if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, asyncio.CancelledError):
             return False  # in a rebalance Faust stops an agent in the middle of its batch, and calls that a crash
-        library = next((name for name in NOISY_LOGGERS if record.name.startswith(name)), record.name)
-        what = f"{record.name} {record.msg}" if record.exc_info else library
+        what = next((name for name in NOISY_LOGGERS if record.name.startswith(name)), record.name)
+        if error is not None:
+            first_line, *_ = str(record.msg).split("\n", 1)
+            what = f"{record.name} {type(error).__name__} {first_line}"
         return record.levelno < logging.WARNING or self._take(what) is not None
 
     def _take(self, name: str) -> int | None:

@@ -55,3 +55,15 @@ def test_a_library_says_one_thing_every_now_and_then_and_tells_of_each_defect() 
     assert [admitted("aiokafka", logging.INFO, "usual") for _ in range(2)] == [True, True]
     clock.now = SELDOM_SECONDS
     assert admitted("aiokafka.consumer.fetcher", logging.WARNING, "no records")
+
+
+def test_what_asyncio_tells_of_many_objects_is_one_thing() -> None:
+    seldom = Seldom(clock=Clock())
+
+    def admitted(text: str, error: BaseException) -> bool:
+        exc_info = (type(error), error, None)
+        return seldom.filter(logging.LogRecord("asyncio", logging.ERROR, __file__, 1, text, (), exc_info))
+
+    texts = [f"Future exception was never retrieved\nfuture: <Future at {number:#x}>" for number in range(3)]
+    assert [admitted(text, OSError()) for text in texts] == [True, False, False]
+    assert admitted(texts[0], ValueError())
