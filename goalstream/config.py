@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     kafka_group_id: str = Field("goalstream", min_length=1, description="consumer group of the workers")
     kafka_group_instance_id: str = Field(
         "",
+        pattern=r"^[a-zA-Z0-9._-]{0,249}$",
         description="this worker's own name in the group (static membership): one that is back within 6 s keeps its partitions",
     )
     kafka_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]{0,100}$", description="put before every topic's name")
