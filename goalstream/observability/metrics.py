@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 RECORDS = Counter(
-    "goalstream_records", "Kafka records read, by topic and outcome (valid or dead_letter)", ["topic", "outcome"]
+    "goalstream_records", "Kafka records processed, by topic and outcome (valid or dead_letter)", ["topic", "outcome"]
 )
 DEAD_LETTERS = Counter("goalstream_dead_letters", "Records sent to the dead-letter topic, by reason", ["reason"])
 MATCHES = Counter("goalstream_matches", "Events that fulfil a goal version's criteria, by goal type", ["goal_type"])

@@ -83,20 +83,19 @@ class Processor:
         if told:
             await self._settle(hand, told)
         self._dead_letters.count(batch, hand.letters)
+        metrics.RECORDS.labels(topic, "valid").inc(sum(map(len, batch.values())) - len(hand.letters))
+        metrics.RECORDS.labels(topic, "dead_letter").inc(len(hand.letters))
 
     async def _read(self, hand: _InHand) -> list[Read]:
-        topic = hand.topic
         read: list[Read] = []
         letters: list[DeadLetter] = []
-        read_outline = self._outline_readers.get(topic, _no_outline)
+        read_outline = self._outline_readers.get(hand.topic, _no_outline)
         for records in hand.batch.values():
             for record in records:
                 try:
-                    read.append((record, read_outline(record) or decode(topic, record)))
+                    read.append((record, read_outline(record) or decode(hand.topic, record)))
                 except Exception as error:  # noqa: BLE001 - a defect of ours too: kept as a dead letter, never lost
                     letters.append(_letter(record, error))
-        metrics.RECORDS.labels(topic, "valid").inc(len(read))
-        metrics.RECORDS.labels(topic, "dead_letter").inc(len(letters))
         await self._set_aside(hand, letters)
         return read
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from goalstream.domain.events import Event, Outline
 from goalstream.domain.facts import EnrollmentStart, Fact, Match
@@ -257,6 +258,21 @@ async def test_records_that_fail_only_when_they_are_stored_count_against_the_lim
     with pytest.raises(TooManyDeadLetters):
         await stage.process(tagged("bad"))
     assert len(stage.reasons) == most
+
+
+async def test_the_metrics_count_a_record_once_by_how_it_ended() -> None:
+    stage = Stage()
+    stage.ledger.refuses = _refuser(RefusedByDatabase("value out of range"), {"bad"})
+    before = _counted()
+    await stage.process(tagged("e1"), FakeRecord(value=b"nonsense"), tagged("bad"), tagged("e2"))
+    assert {outcome: count - before[outcome] for outcome, count in _counted().items()} == {"valid": 2, "dead_letter": 2}
+
+
+def _counted() -> dict[str, float]:
+    return {
+        outcome: REGISTRY.get_sample_value("goalstream_records_total", {"topic": TAG, "outcome": outcome}) or 0
+        for outcome in ("valid", "dead_letter")
+    }
 
 
 async def test_a_batch_that_is_refused_record_by_record_is_given_up_at_the_limit() -> None:
