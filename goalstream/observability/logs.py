@@ -42,7 +42,8 @@ class Seldom:
 
     def __call__(self, _: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         if method == "warning":
-            left_out = self._take(str(event.get("event")))
+            # While Kafka and PostgreSQL are both away, neither hides the other.
+            left_out = self._take(f"{event.get('event')} {event.get('service', '')}")
             if left_out is None:
                 raise structlog.DropEvent
             if left_out:

@@ -32,6 +32,15 @@ def test_a_repeated_warning_comes_again_after_a_while_and_tells_how_many_were_le
     assert seldom(None, "warning", {"event": "away"}) == {"event": "away", "repeated": 3}
 
 
+def test_of_two_services_that_are_away_neither_hides_the_other() -> None:
+    seldom = Seldom(clock=Clock())
+    for service in ("kafka", "database"):
+        line = {"event": "waiting_for_service", "service": service}
+        assert seldom(None, "warning", dict(line)) == line
+        with pytest.raises(structlog.DropEvent):
+            seldom(None, "warning", dict(line))
+
+
 @pytest.mark.parametrize("method", ["debug", "info", "error", "critical"])
 def test_other_levels_always_pass(method: str) -> None:
     seldom = Seldom(clock=Clock())
