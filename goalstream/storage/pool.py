@@ -17,6 +17,9 @@ Row: TypeAlias = asyncpg.Record
 STATEMENT_TIMEOUT_SECONDS = 30
 """A statement that takes longer is stuck; the batch is tried again."""
 
+SERVER_SHARE = 0.9
+"""PostgreSQL gives up a slow statement a little earlier: so where our own patience ends, nobody answers at all."""
+
 _REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 """SQLSTATE classes 22 and 23: this row will never be accepted. Everything else may pass after a repair."""
 
@@ -55,6 +58,7 @@ class Database:
             # Compiling a statement costs a hundred times what running it does, and a forbidden scan looks expensive.
             "jit": "off",
             "timezone": "UTC",
+            "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS * SERVER_SHARE * 1000:.0f}ms",
         }
         if sees_all_accounts:
             self._settings["goalstream.scope"] = "worker"

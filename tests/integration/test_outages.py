@@ -86,9 +86,23 @@ async def test_one_statement_without_an_answer_gives_up_all_connections_of_its_t
         await database.close()
 
 
-async def _sleep(database: Database) -> None:
+async def test_a_statement_that_is_only_slow_costs_nobody_else_a_connection(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "STATEMENT_TIMEOUT_SECONDS", 2)
+    database = Database(server.url, size=2)
+    slow = asyncio.create_task(_sleep(database, 30))
+    await asyncio.sleep(0.8)
+    other = asyncio.create_task(_sleep(database, 1.5))
+    with pytest.raises(DatabaseUnavailable, match="statement timeout"):
+        await slow
+    await other
+    await database.close()
+
+
+async def _sleep(database: Database, seconds: float = 0.2) -> None:
     async with database.transaction() as connection:
-        await connection.execute("select pg_sleep(0.2)")
+        await connection.execute("select pg_sleep($1)", seconds)
 
 
 async def _write(database: Database) -> None:
