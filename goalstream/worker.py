@@ -41,7 +41,7 @@ SILENT_SECONDS = 1.5
 BROKERS_SECONDS = 0.5
 """How often the brokers are asked whether they are there."""
 
-STOP_SECONDS = 10
+STOP_SECONDS = 8
 """For finishing or abandoning the batch in hand; what is not acknowledged is read again by the next worker."""
 
 
@@ -122,6 +122,7 @@ class Worker:
 
     async def stop(self) -> None:
         """Stops within 15 seconds; what was committed in PostgreSQL is acknowledged and published."""
+        self._health.report("worker", "stopping")
         if self._bringing_up is not None:
             self._bringing_up.cancel()
             await asyncio.gather(self._bringing_up, return_exceptions=True)

@@ -82,6 +82,11 @@ class DeadLetters:
             self._add(self._tallies.setdefault(partition, _Tally()), partition, records, letters)
 
     def _add(self, tally: _Tally, partition: Partition, records: Sequence[Record], letters: Letters) -> None:
+        if records[0].offset < tally.next_offset:  # after a rebalance it comes again, and was counted
+            records = [record for record in records if record.offset >= tally.next_offset]
+        if not records:
+            return
+        tally.next_offset = records[-1].offset + 1
         if not letters and not tally.dead:
             tally.recent.extend([False] * len(records))
             return
@@ -99,13 +104,14 @@ class DeadLetters:
 class _Tally:
     """How the last records of a partition ended."""
 
-    __slots__ = ("dead", "in_a_row", "last", "recent")
+    __slots__ = ("dead", "in_a_row", "last", "next_offset", "recent")
 
     def __init__(self) -> None:
         self.recent: deque[bool] = deque(maxlen=SHARE_WINDOW)
         self.dead = 0
         self.in_a_row = 0
         self.last = ""
+        self.next_offset = 0
 
     def add(self, letter: DeadLetter | None) -> None:
         if len(self.recent) == SHARE_WINDOW:
@@ -121,7 +127,7 @@ class _Tally:
     def __copy__(self) -> _Tally:
         copied = _Tally()
         copied.recent, copied.dead, copied.in_a_row = self.recent.copy(), self.dead, self.in_a_row
-        copied.last = self.last
+        copied.last, copied.next_offset = self.last, self.next_offset
         return copied
 
 

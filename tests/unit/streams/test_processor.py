@@ -69,6 +69,7 @@ class Stage:
     """A processor between fakes."""
 
     def __init__(self, *, max_in_a_row: int = 1_000, max_share: float = 0.5) -> None:
+        self.next_offset = 0
         self.health = Health()
         self.ledger = FakeLedger()
         self.goals = FakeGoals(versions=[tag_goal()])
@@ -88,7 +89,8 @@ class Stage:
         )
 
     async def process(self, *records: FakeRecord, topic: str = TAG) -> None:
-        numbered = [replace(one, offset=one.offset or number) for number, one in enumerate(records)]
+        numbered = [replace(one, offset=self.next_offset + number) for number, one in enumerate(records)]
+        self.next_offset += len(records)
         await self.processor.process(topic, {(topic, 0): numbered})
 
     @property
@@ -140,7 +142,8 @@ async def test_a_reference_is_stored_and_needs_no_goal_table() -> None:
 
 async def test_bad_records_are_set_aside_untouched_and_their_neighbours_go_on() -> None:
     stage = Stage()
-    bad = FakeRecord(value=b"nonsense", key=b"key", offset=7, headers=[("mine", b"kept")])
+    stage.next_offset = 6
+    bad = FakeRecord(value=b"nonsense", key=b"key", headers=[("mine", b"kept")])
     await stage.process(tagged("e1"), bad, tagged("e2"))
     assert [fact.event_id for fact in stage.ledger.stored] == ["e1", "e2"]
     ((topic, key, value, headers),) = stage.producer.sent
@@ -291,11 +294,22 @@ async def test_too_many_dead_letters_in_a_row_stop_the_worker() -> None:
     with pytest.raises(TooManyDeadLetters, match="partition 0: more than 3 dead") as stopped:
         await stage.process(*[FakeRecord(value=b"nonsense")] * 5)
     advice = str(stopped.value)
-    assert "(the last: offset 3, `not_json`)" in advice
+    assert "(the last: offset 7, `not_json`)" in advice
     assert "`goalstream dead-letters list --since 1h`" in advice
     assert "GOALSTREAM_DEAD_LETTER_MAX_IN_A_ROW=0" in advice
     assert "`goalstream dead-letters redrive`" in advice
     assert len(stage.reasons) == 3
+
+
+async def test_a_record_that_comes_again_after_a_rebalance_counts_once_against_the_limits() -> None:
+    stage = Stage(max_in_a_row=3, max_share=0)
+    for _ in range(5):
+        await stage.process(*[FakeRecord(value=b"nonsense")] * 2)
+        stage.next_offset = 0
+    assert len(stage.reasons) == 10
+    stage.next_offset = 1
+    with pytest.raises(TooManyDeadLetters):
+        await stage.process(*[FakeRecord(value=b"nonsense")] * 3)
 
 
 async def test_too_large_a_share_of_dead_letters_stops_the_worker() -> None:
