@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from aiokafka.client import AIOKafkaClient, CoordinationType
-from aiokafka.errors import KafkaError, NodeNotReadyError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from goalstream.errors import BrokerUnavailable
 
 ANSWER_MS = 1_000
 """The client's own limit: where a timeout of ours cuts it short, aiokafka 0.14 leaves its connection open."""
+
+ASK_AGAIN_SECONDS = 0.2
 
 NEVER_MS = 2**31
 """Nothing is asked about topics here."""
@@ -33,8 +37,7 @@ class Brokers:
                 )
                 await self._client.bootstrap()
             if not self._client.cluster.brokers():
-                # As from a broker that takes connections and is not yet one of its cluster; aiokafka would fail an assertion.
-                raise NodeNotReadyError("no broker is known")
+                raise KafkaConnectionError("the brokers know of none yet")
             await self._client.coordinator_lookup(CoordinationType.GROUP, self._group_id)
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
@@ -45,3 +48,20 @@ class Brokers:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+
+def wait_for_brokers(client: AIOKafkaClient) -> None:
+    """Makes a client's `bootstrap` wait until it knows a broker.
+
+    A broker that has just come back may answer for a second that there are none, not even itself. aiokafka 0.14 takes that for
+    an answer, and a consumer's coordination then ends with a failed assertion, for ever.
+    """
+    bootstrap = client.bootstrap
+
+    async def until_a_broker_is_known() -> None:
+        await bootstrap()
+        while not client.cluster.brokers():
+            await client.force_metadata_update()
+            await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+    client.bootstrap = until_a_broker_is_known

@@ -19,6 +19,8 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
+from goalstream.streams.brokers import wait_for_brokers
+
 Batch = dict[TP, list[Any]]
 
 
@@ -121,6 +123,7 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = self.fetch_max_wait_ms
         consumer._fetch_min_bytes = self.fetch_min_bytes
+        wait_for_brokers(consumer._client)
         return consumer
 
     async def seek_to_committed(self) -> Mapping[TP, int]:

@@ -64,12 +64,10 @@ async def run(ground: Ground, size: Size, seed: int) -> Outcome:
 
 async def _run_with_delay(outcome: Outcome, here: Stage, delay: float, size: Size, chance: Random) -> None:
     await here.start_workers(WORKERS)
-    accounts = [
-        str(UUID(int=chance.getrandbits(128), version=4)) for _ in range(_hot_sets(SECONDS[size]) * HOT_ACCOUNTS)
-    ]
+    accounts = hot_accounts(SECONDS[size], chance)
     await here.tell([(status(chance, account_id), chance.randrange(PARTITIONS)) for account_id in accounts])
     with Arrivals(here.topics, CONFIGURED, time.time) as arrivals:
-        told = await _change_and_stream(here, accounts, delay, SECONDS[size], chance)
+        told = await change_and_stream(here, accounts, delay, SECONDS[size], chance)
         await here.quiesce(QUIET_SECONDS[size])
         await asyncio.sleep(1)  # what the brokers have acknowledged arrives within milliseconds
         first = dict(arrivals.first)
@@ -89,13 +87,13 @@ async def _run_with_delay(outcome: Outcome, here: Stage, delay: float, size: Siz
     }
 
 
-def _hot_sets(seconds: float) -> int:
-    return int(seconds // HOT_SECONDS) + 1
+def hot_accounts(seconds: float, chance: Random) -> list[str]:
+    """Enough for so many seconds, in the order in which they are hot."""
+    count = (int(seconds // HOT_SECONDS) + 1) * HOT_ACCOUNTS
+    return [str(UUID(int=chance.getrandbits(128), version=4)) for _ in range(count)]
 
 
-async def _change_and_stream(
-    here: Stage, accounts: Sequence[str], delay: float, seconds: float, chance: Random
-) -> Told:
+async def change_and_stream(here: Stage, accounts: Sequence[str], delay: float, seconds: float, chance: Random) -> Told:
     """Both at their rates, until the time is over."""
     told = Told()
     database = Database(here.database_url, size=4)

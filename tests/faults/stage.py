@@ -171,12 +171,10 @@ class Stage:
             await asyncio.sleep(POLL_SECONDS)
 
     def _require_time(self, deadline: float, missing: str) -> None:
-        dead = [
-            f"{worker.name} (exit code {worker.exit_code})" for worker in self.workers if worker.exit_code is not None
-        ]
+        dead = [f"{worker.name} (exit code {worker.exit_code})" for worker in self.workers if worker.ended_by_itself]
         if dead or time.monotonic() > deadline:
             self.note("not quiet", missing=missing, dead=dead)
-            raise NotQuiet(f"{missing}; workers that have ended: {', '.join(dead) or 'none'}")
+            raise NotQuiet(f"{missing}; workers that ended by themselves: {', '.join(dead) or 'none'}")
 
     async def _left_in_outbox(self) -> int:
         async with self.database.connection() as connection:

@@ -50,6 +50,8 @@ class Topics:
         self.partitions = partitions
         self._common: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap_servers, "log_level": QUIET}
         self._refused: list[str] = []
+        self.ignored_key: bytes | None = None
+        """Records with this key are left out of what is read: of what is told in masses, and tells nothing."""
 
     @cached_property
     def _admin(self) -> AdminClient:
@@ -165,9 +167,9 @@ class Topics:
                 for message in fetched:
                     if message.error() is not None:
                         raise KafkaException(message.error())
-                    stored = self._stored(message)
-                    topic, number, offset = stored.origin
-                    found.append(stored)
+                    topic, number, offset = self._origin(message)
+                    if self.ignored_key is None or message.key() != self.ignored_key:
+                        found.append(self._stored(message))
                     if offset + 1 >= ends[topic, number]:
                         open_ends.pop((topic, number), None)
                 if fetched:
@@ -186,13 +188,20 @@ class Topics:
     def _named(self, partition: Any) -> Partition:
         return partition.topic.removeprefix(self.prefix), partition.partition
 
+    def _origin(self, message: Any) -> Origin:
+        return message.topic().removeprefix(self.prefix), message.partition(), message.offset()
+
     def _stored(self, message: Any) -> Stored:
-        topic = message.topic().removeprefix(self.prefix)
         headers: Headers = tuple(message.headers() or ())
+        origin = self._origin(message)
         return Stored(
-            origin=(topic, message.partition(), message.offset()),
+            origin=origin,
             record=Record(
-                topic=topic, timestamp=message.timestamp()[1], key=message.key(), value=message.value(), headers=headers
+                topic=origin[0],
+                timestamp=message.timestamp()[1],
+                key=message.key(),
+                value=message.value(),
+                headers=headers,
             ),
         )
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from aiokafka.client import AIOKafkaClient
 
+from goalstream.config import Settings
 from goalstream.errors import BrokerUnavailable
 from goalstream.streams.brokers import Brokers
+from goalstream.worker import Worker
 from tests.services.broker import free_ports
 from tests.services.tiers import RunningKafka
 
@@ -41,13 +44,38 @@ async def test_brokers_that_are_not_there_are_unavailable() -> None:
     await brokers.close()
 
 
-async def test_a_broker_that_knows_of_no_brokers_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As one that has just started tells: it takes connections before its cluster counts it as one of its brokers."""
+class ClientOfFencedBrokers(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
+    """As when a broker has just come back: what it hears first is that there are no brokers."""
 
-    async def nothing_found(_: AIOKafkaClient) -> None:
-        """An answer without brokers."""
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._update, self._heard = self.cluster.update_metadata, 0
+        self.cluster.update_metadata = self._hear_of_brokers
 
-    monkeypatch.setattr(AIOKafkaClient, "bootstrap", nothing_found)
-    brokers = Brokers("127.0.0.1:1", group_id="of nobody")
-    with pytest.raises(BrokerUnavailable, match="no broker is known"):
+    def _hear_of_brokers(self, metadata: Any) -> None:
+        self._heard += 1
+        if self._heard > 2:
+            self._update(metadata)
+
+
+async def test_brokers_that_know_of_none_yet_are_unavailable(
+    kafka: RunningKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goalstream.streams.brokers.AIOKafkaClient", ClientOfFencedBrokers)
+    brokers = Brokers(kafka.bootstrap_servers, group_id="of nobody")
+    with pytest.raises(BrokerUnavailable, match="does not answer"):
         await brokers.answer()
+    await brokers.close()
+
+
+async def test_a_worker_that_starts_while_the_brokers_come_back_gets_its_partitions(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiokafka.consumer.consumer.AIOKafkaClient", ClientOfFencedBrokers)
+    worker = Worker(settings)
+    await worker.start()
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await worker.wait_until_ready()
+    finally:
+        await worker.stop()
