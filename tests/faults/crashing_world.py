@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.processor import Processor
 from goalstream.streams.publisher import Outgoing, Producer, Publisher
+from goalstream.streams.topics import READ_TOPICS
 from goalstream.worker import GoalSource
 from tests.faults import acknowledged
 from tests.faults.crash import Crashed, Crashing
@@ -108,21 +110,30 @@ class Kafka:
         ]
 
 
+class Link(StrEnum):
+    """How things stand between a producer and the brokers."""
+
+    WELL = "well"
+    LOSES_ANSWERS = "loses answers"
+    LOSES_REQUESTS = "loses requests"
+
+
 class _Producer(Producer):
-    """Puts one record after the other into our Kafka, each a moment after the one before; its answer may get lost."""
+    """Puts one record after the other into our Kafka, each a moment after the one before, unless `link` loses something."""
 
     def __init__(self, kafka: Kafka) -> None:
         super().__init__("nowhere:9092")
         self._kafka = kafka
-        self.answers = True
+        self.link = Link.WELL
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         for record in records:
             await asyncio.sleep(0)
-            self._kafka.published.append(record)
+            if self.link is not Link.LOSES_REQUESTS:
+                self._kafka.published.append(record)
         await asyncio.sleep(0)
-        if not self.answers:
-            raise BrokerUnavailable("the answer was lost")
+        if self.link is not Link.WELL:
+            raise BrokerUnavailable("nobody has answered")
 
 
 class Connections:
@@ -196,23 +207,23 @@ class Worker:
         if survives and acknowledges:
             self._kafka.committed[topic] = max(self._kafka.committed[topic], batch[-1].offset + 1)
 
-    async def publish(self, crash_at: int | None, *, answers: bool = True) -> None:
+    async def publish(self, crash_at: int | None, link: Link = Link.WELL) -> None:
         """What was handed over since the last time; without an answer of Kafka it is left to the sweepers."""
-        self._producer.answers = answers
+        self._producer.link = link
         publishing = asyncio.create_task(self._survives(self._publisher.publish_waiting, crash_at))
         drained = asyncio.create_task(self._publisher.drain())
         await asyncio.wait([publishing, drained], return_when=asyncio.FIRST_COMPLETED)
         for task in (publishing, drained):
             task.cancel()
         await asyncio.gather(publishing, drained, return_exceptions=True)
-        self._producer.answers = True
+        self._producer.link = Link.WELL
 
-    async def sweep(self, crash_at: int | None, *, answers: bool = True) -> None:
+    async def sweep(self, crash_at: int | None, link: Link = Link.WELL) -> None:
         """Everything that is due."""
-        self._producer.answers = answers
+        self._producer.link = link
         with suppress(BrokerUnavailable):
             await self._survives(self._publisher.sweep, crash_at)
-        self._producer.answers = True
+        self._producer.link = Link.WELL
 
     async def _survives(self, work: Callable[[], Coroutine[Any, Any, None]], crash_at: int | None) -> bool:
         """Whether the work was not broken off by a crash; after one a new life has begun."""
@@ -258,10 +269,10 @@ class CrashingWorld:
         name = sorted(self._kafka.topics)[topic % len(self._kafka.topics)]
         self._kafka.committed[name] = max(self._kafka.committed[name] - back, 0)
 
-    async def work_off(self) -> None:
-        """Everything that is left, with no more crashes."""
-        for topic, records in self._kafka.topics.items():
-            await self.workers[0].process(topic, len(records), None)
+    async def work_off(self, topics: Iterable[str] = READ_TOPICS) -> None:
+        """Everything that is left on topics, without crashes."""
+        for topic in topics:
+            await self.workers[0].process(topic, len(self._kafka.topics[topic]), None)
         for worker in self.workers:
             await worker.publish(None)
             await worker.sweep(None)

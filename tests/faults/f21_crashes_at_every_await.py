@@ -17,11 +17,12 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from tests.faults.crashing_world import Connections, CrashingWorld, wait_for_no_disk
+from tests.faults.crashing_world import Connections, CrashingWorld, Link, wait_for_no_disk
 from tests.faults.judge import Findings
 from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import Ground, Stage, stage
 from tests.oracle import generator
+from tests.oracle.history import ENROLLMENT_STARTED, EVENT_TOPICS, STATUS_CHANGED
 
 EXAMPLES = {Size.CI: 100, Size.FULL: 2_000}
 PHASES = {Size.CI: (Phase.generate,), Size.FULL: (Phase.generate, Phase.shrink)}
@@ -31,6 +32,12 @@ SIZES = (10, 30, 60)
 
 _awaits = st.none() | st.integers(0, 8) | st.integers(0, 30)
 """Where something crashes, if at all; what is over before does not crash."""
+
+_few_awaits = st.none() | st.integers(0, 8)
+_known = st.sampled_from([(), EVENT_TOPICS, (ENROLLMENT_STARTED, STATUS_CHANGED)])
+"""What is through before anything crashes: of two sides that need each other, the second is then the one that matters."""
+
+_links = st.sampled_from(Link)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,11 +75,12 @@ class Crashes(RuleBasedStateMachine):
         self.scene.show(self.scene.examples)
         self._is_well = True
 
-    @initialize(number=st.integers(0, HISTORIES - 1), size=st.sampled_from(SIZES))
-    def tell(self, number: int, size: int) -> None:
+    @initialize(number=st.integers(0, HISTORIES - 1), size=st.sampled_from(SIZES), known=_known)
+    def tell(self, number: int, size: int, known: tuple[str, ...]) -> None:
         told = generator.history(self.scene.seed * HISTORIES + number, size, now=self.scene.now, references=False)
         self._world = CrashingWorld(self.scene.connections, told)
         self._do(self._world.begin())
+        self._do(self._world.work_off(known))
 
     @rule(
         worker=st.integers(0, 1),
@@ -92,15 +100,27 @@ class Crashes(RuleBasedStateMachine):
     def process_at_once(self, topics: tuple[int, int], most: int, crashes: tuple[int | None, int | None]) -> None:
         self._do(*(self._world.process(n, topics[n], most, crashes[n], acknowledges=True) for n in (0, 1)))
 
-    @rule(worker=st.integers(0, 1), crash_at=_awaits, answers=st.booleans())
-    def publish(self, worker: int, crash_at: int | None, answers: bool) -> None:
-        self._do(self._world.workers[worker].publish(crash_at, answers=answers))
+    @rule(
+        topics=st.lists(st.integers(0, 9), min_size=2, max_size=4),
+        sweeps=st.booleans(),
+        crash_at=_few_awaits,
+        link=_links,
+    )
+    def process_and_publish(self, topics: list[int], sweeps: bool, crash_at: int | None, link: Link) -> None:
+        one, other = self._world.workers
+        for topic in topics:
+            self._do(self._world.process(0, topic, 30, None, acknowledges=True))
+        self._do(other.sweep(crash_at, link) if sweeps else one.publish(crash_at, link))
 
-    @rule(worker=st.integers(0, 1), crash_at=_awaits, answers=st.booleans())
-    def sweep(self, worker: int, crash_at: int | None, answers: bool) -> None:
-        self._do(self._world.workers[worker].sweep(crash_at, answers=answers))
+    @rule(worker=st.integers(0, 1), crash_at=_few_awaits, link=_links)
+    def publish(self, worker: int, crash_at: int | None, link: Link) -> None:
+        self._do(self._world.workers[worker].publish(crash_at, link))
 
-    @rule(crashes=st.tuples(_awaits, _awaits))
+    @rule(worker=st.integers(0, 1), crash_at=_few_awaits, link=_links)
+    def sweep(self, worker: int, crash_at: int | None, link: Link) -> None:
+        self._do(self._world.workers[worker].sweep(crash_at, link))
+
+    @rule(crashes=st.tuples(_few_awaits, _few_awaits))
     def publish_and_sweep_at_once(self, crashes: tuple[int | None, int | None]) -> None:
         one, other = self._world.workers
         self._do(one.publish(crashes[0]), other.sweep(crashes[1]))

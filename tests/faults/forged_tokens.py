@@ -72,13 +72,11 @@ def _with_one_bit_changed(claims: Claims, secret: str, chance: Random) -> str:
 
 def _cut_short(claims: Claims, secret: str, chance: Random) -> str:
     token = signed(claims, secret)
-    return token[: chance.randrange(len("Bearer "), len(token) - 2)]
+    return token[: chance.randrange(len("Bearer x"), len(token) - 2)]
 
 
 def _no_token_at_all(_: Claims, __: str, chance: Random) -> str:
-    return chance.choice(
-        ["", "Bearer", "Bearer ", "Bearer null", "Basic YWRhOmFkYQ==", "Bearer ..", "Bearer a.b.c", "Token x"]
-    )
+    return chance.choice(["", "Bearer", "Bearer null", "Basic YWRhOmFkYQ==", "Bearer ..", "Bearer a.b.c", "Token x"])
 
 
 def _two_at_once(claims: Claims, secret: str, _: Random) -> str:
