@@ -4,6 +4,7 @@ GoalstreamError
 ├── Unavailable              wait and try the same thing again
 │   ├── DatabaseUnavailable  PostgreSQL is away, failing over, read-only, out of disk, or not migrated
 │   └── BrokerUnavailable    Kafka is away or did not acknowledge in time
+│       └── TooLargeForKafka some records are larger than their topic takes; the others may have gone through
 ├── Refused                  never try again as it is
 │   ├── RefusedByDatabase    PostgreSQL refuses this very row for ever
 │   └── InvalidRecord        a Kafka record breaks the contract: dead letter
@@ -22,6 +23,7 @@ GoalstreamError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -39,6 +41,18 @@ class DatabaseUnavailable(Unavailable):
 
 class BrokerUnavailable(Unavailable):
     """Kafka cannot do this now, but will."""
+
+
+class TooLargeForKafka(BrokerUnavailable):
+    """Records are larger than `max.message.bytes` of their topic, until somebody raises it.
+
+    `too_large` and `acknowledged` are positions in what was to be sent; what is in neither may or may not have gone through.
+    """
+
+    def __init__(self, *, too_large: Sequence[int], acknowledged: Sequence[int]) -> None:
+        super().__init__(f"{len(too_large)} records are larger than their topic takes: raise its max.message.bytes")
+        self.too_large = too_large
+        self.acknowledged = acknowledged
 
 
 class Refused(GoalstreamError):

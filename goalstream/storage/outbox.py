@@ -33,6 +33,12 @@ select account_id::text, message_id::text, topic, subject, time, body, tracepare
    for update skip locked
 """
 
+_POSTPONE = """
+update outbox set publish_after = clock_timestamp() + make_interval(secs => $3)
+  from unnest(uuids($1), uuids($2)) as refused (account_id, message_id)
+ where outbox.account_id = refused.account_id and outbox.message_id = refused.message_id
+"""
+
 _DEPTH = """
 select count(*) as messages,
        coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8 as age_seconds
@@ -70,6 +76,19 @@ async def delete(connection: Connection, messages: Sequence[EncodedMessage]) -> 
     await connection.execute(_DELETE, *uuid_columns(sorted(map(_key, messages)), 2))
 
 
+POSTPONED_SECONDS = 60.0
+"""A message that its topic does not take is tried again so often: somebody has to change the topic."""
+
+
+@dataclass(slots=True)
+class Portion:
+    """Messages that are due, and what the sweeper says became of them; the others stay as they are."""
+
+    messages: Sequence[EncodedMessage]
+    acknowledged: Sequence[EncodedMessage] = ()
+    too_large: Sequence[EncodedMessage] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Depth:
     """How many messages are in the outbox, and how long the oldest has been there, by PostgreSQL's clock."""
@@ -90,14 +109,19 @@ class Outbox:
             await delete(connection, messages)
 
     @asynccontextmanager
-    async def due(self, limit: int) -> AsyncIterator[list[EncodedMessage]]:
-        """Up to `limit` messages that are due and that nobody else is publishing; deleted unless the block raises."""
+    async def due(self, limit: int) -> AsyncIterator[Portion]:
+        """Up to `limit` messages that are due and that nobody else is publishing.
+
+        At the end of the block those that Kafka has acknowledged are deleted, and those too large postponed.
+        """
         async with self._database.transaction() as connection:
-            rows = await connection.fetch(_DUE, limit)
-            messages = [EncodedMessage(*row) for row in rows]
-            yield messages
-            if messages:
-                await delete(connection, messages)
+            portion = Portion([EncodedMessage(*row) for row in await connection.fetch(_DUE, limit)])
+            yield portion
+            if portion.acknowledged:
+                await delete(connection, portion.acknowledged)
+            if portion.too_large:
+                keys = uuid_columns(sorted(map(_key, portion.too_large)), 2)
+                await connection.execute(_POSTPONE, *keys, POSTPONED_SECONDS)
 
     async def depth(self) -> Depth:
         """What is in it now, of all accounts and whoever wrote it."""

@@ -85,11 +85,19 @@ class Depth(Protocol):
     def age_seconds(self) -> float: ...
 
 
+class Portion(Protocol):
+    """Messages that are due; the sweeper says which were acknowledged, and which are too large for now."""
+
+    messages: Sequence[EncodedMessage]
+    acknowledged: Sequence[EncodedMessage]
+    too_large: Sequence[EncodedMessage]
+
+
 class Outbox(Protocol):
     """Messages that are true and not yet published."""
 
     async def delete(self, messages: Sequence[EncodedMessage]) -> None: ...
-    def due(self, limit: int) -> AbstractAsyncContextManager[list[EncodedMessage]]: ...
+    def due(self, limit: int) -> AbstractAsyncContextManager[Portion]: ...
     async def depth(self) -> Depth: ...
 
 

@@ -11,16 +11,16 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerClosed
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from goalstream.domain.messages import EncodedMessage
-from goalstream.errors import BrokerUnavailable, DatabaseUnavailable, Unavailable
+from goalstream.errors import BrokerUnavailable, DatabaseUnavailable, TooLargeForKafka, Unavailable
 from goalstream.observability import metrics
 from goalstream.streams.ports import Outbox
 
@@ -61,21 +61,26 @@ class Producer:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def send(self, records: Sequence[Outgoing]) -> None:
-        """Sends (topic, key, value, headers) and waits until all are acknowledged. Raises BrokerUnavailable."""
+        """Sends (topic, key, value, headers) and waits until all are acknowledged. Raises BrokerUnavailable, or of it
+        TooLargeForKafka.
+        """
         producer = None
-        acknowledged: list[asyncio.Future[Any]] = []
+        sent: list[_Sent] = []
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 producer = await self._started()
-                for (topic, partition), own in (await _by_partition(producer, records)).items():
-                    for batch in _batches(producer, own):
-                        acknowledged.append(await producer.send_batch(batch, topic, partition=partition))
-                await asyncio.gather(*acknowledged)
+                for (topic, partition), positions in (await _by_partition(producer, records)).items():
+                    for batch, held in _batches(producer, records, positions):
+                        sent.append(_Sent(await producer.send_batch(batch, topic, partition=partition), held))
+                await _acknowledged(sent)
         except (KafkaError, OSError, TimeoutError) as error:
-            for one in acknowledged:
-                one.cancel()  # it stands for the batch, and is not the batch: nobody waits for it any more
+            for one in sent:
+                one.future.cancel()  # it stands for the batch, and is not the batch: nobody waits for it any more
             self._give_up(producer)
             raise BrokerUnavailable(f"Kafka did not acknowledge: {type(error).__name__} {error}") from error
+        except TooLargeForKafka:
+            self._give_up(producer)  # the next batch of the partition would be out of its sequence
+            raise
 
     def _give_up(self, producer: AIOKafkaProducer | None) -> None:
         """Ends a producer whose records did not go through, unless somebody else who used it has done so already."""
@@ -144,16 +149,34 @@ async def _end(producer: Any) -> None:
             batch.future.exception()  # nobody may be left to look at it
 
 
-async def _by_partition(
-    producer: AIOKafkaProducer, records: Sequence[Outgoing]
-) -> dict[tuple[str, int], list[Outgoing]]:
-    """Records by the partition of their key, in the order given: the same partition as Kafka's own clients choose."""
-    grouped: dict[tuple[str, int], list[Outgoing]] = defaultdict(list)
+class _Sent(NamedTuple):
+    """A batch on its way, and the positions of its records in what is to be sent."""
+
+    future: asyncio.Future[Any]
+    positions: Sequence[int]
+
+
+async def _acknowledged(sent: Sequence[_Sent]) -> None:
+    """Waits for all batches, whatever becomes of some. Raises TooLargeForKafka, or what the first of the others failed with."""
+    outcomes = await asyncio.gather(*(one.future for one in sent), return_exceptions=True)
+    ended = list(zip(sent, outcomes, strict=True))
+    failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    if any(isinstance(outcome, MessageSizeTooLargeError) for outcome in failed):
+        raise TooLargeForKafka(
+            too_large=[at for one, end in ended if isinstance(end, MessageSizeTooLargeError) for at in one.positions],
+            acknowledged=[at for one, end in ended if not isinstance(end, BaseException) for at in one.positions],
+        )
+    if failed:
+        raise failed[0]
+
+
+async def _by_partition(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> dict[tuple[str, int], list[int]]:
+    """The records' positions by the partition of their key, in order: the same partition as Kafka's own clients choose."""
+    grouped: dict[tuple[str, int], list[int]] = defaultdict(list)
     counts = {topic: len(await producer.partitions_for(topic)) for topic in {record[0] for record in records}}
-    for record in records:
-        topic, key, *_ = record
+    for position, (topic, key, *_) in enumerate(records):
         hashed = random.getrandbits(31) if key is None else key_hash(key)
-        grouped[topic, hashed % counts[topic]].append(record)
+        grouped[topic, hashed % counts[topic]].append(position)
     return grouped
 
 
@@ -166,16 +189,22 @@ def key_hash(key: bytes) -> int:
     return int(murmur2(key)) & 0x7FFFFFFF
 
 
-def _batches(producer: AIOKafkaProducer, records: Sequence[Outgoing]) -> Iterator[BatchBuilder]:
-    """Full batches of one partition's records: a record by itself would cost a future and a wake-up each."""
-    batch = producer.create_batch()
-    for _, key, value, headers in records:
+def _batches(
+    producer: AIOKafkaProducer, records: Sequence[Outgoing], positions: Sequence[int]
+) -> Iterator[tuple[BatchBuilder, list[int]]]:
+    """Full batches of one partition's records, with the positions that each holds: a record by itself would cost a future and
+    a wake-up.
+    """
+    batch, held = producer.create_batch(), list[int]()
+    for position in positions:
+        _, key, value, headers = records[position]
         if batch.append(timestamp=None, key=key, value=value, headers=headers) is None:
-            yield batch
-            batch = producer.create_batch()
+            yield batch, held
+            batch, held = producer.create_batch(), []
             batch.append(timestamp=None, key=key, value=value, headers=headers)
+        held.append(position)
     batch.close()
-    yield batch
+    yield batch, held
 
 
 class Publisher:
@@ -199,8 +228,8 @@ class Publisher:
             while not self._waiting.empty():
                 messages.append(self._waiting.get_nowait())
             try:
-                await self._send(messages, "live")
-                await self._outbox.delete(messages)
+                acknowledged, _ = await self._send(messages, "live")
+                await self._outbox.delete(acknowledged)
             except Unavailable as error:
                 metrics.PUBLISH_FAILURES.inc()
                 log.warning("publish_failed", messages=len(messages), error=str(error))
@@ -215,11 +244,11 @@ class Publisher:
         """Publishes everything that is due, in portions. Raises Unavailable."""
         found = SWEEP_LIMIT
         while found == SWEEP_LIMIT:
-            async with self._outbox.due(SWEEP_LIMIT) as messages:
-                found = len(messages)
-                if messages:
-                    await self._send(messages, "sweeper")
-                    log.info("swept", messages=found)
+            async with self._outbox.due(SWEEP_LIMIT) as portion:
+                found = len(portion.messages)
+                if found:
+                    portion.acknowledged, portion.too_large = await self._send(portion.messages, "sweeper")
+                    log.info("swept", messages=len(portion.acknowledged))
 
     async def sweep_for_ever(self) -> None:
         """Sweeps every second; while a service is away, tries again."""
@@ -247,13 +276,29 @@ class Publisher:
             await self.measure()
             await asyncio.sleep(MEASURE_SECONDS)
 
-    async def _send(self, messages: Sequence[EncodedMessage], way: str) -> None:
-        prefix = self._topic_prefix
-        await self._producer.send(
-            [(prefix + m.topic, m.subject.encode(), m.body.encode(), cloudevent_headers(m)) for m in messages]
-        )
+    async def _send(
+        self, messages: Sequence[EncodedMessage], way: str
+    ) -> tuple[Sequence[EncodedMessage], Sequence[EncodedMessage]]:
+        """The messages that Kafka has acknowledged, and those that are too large. Raises BrokerUnavailable."""
+        prefix, too_large = self._topic_prefix, list[EncodedMessage]()
+        try:
+            await self._producer.send(
+                [(prefix + m.topic, m.subject.encode(), m.body.encode(), cloudevent_headers(m)) for m in messages]
+            )
+        except TooLargeForKafka as error:
+            too_large = [messages[position] for position in error.too_large]
+            messages = [messages[position] for position in error.acknowledged]
+            metrics.PUBLISH_FAILURES.inc()
+            for message in too_large:
+                log.error(
+                    "message_too_large",
+                    topic=prefix + message.topic,
+                    message_id=message.message_id,
+                    bytes=len(message.body.encode()),
+                )
         for topic in {message.topic for message in messages}:
             metrics.PUBLISHED.labels(topic, way).inc(sum(message.topic == topic for message in messages))
+        return messages, too_large
 
 
 def cloudevent_headers(message: EncodedMessage) -> list[Header]:

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from goalstream.errors import BrokerUnavailable, OperatorError
-from goalstream.streams.topics import DEAD_LETTER_MAX_BYTES
+from goalstream.streams.topics import LARGE_MAX_BYTES
 
 REQUEST_TIMEOUT_MS = 8_000
 STUCK_SECONDS = 20
@@ -33,7 +33,7 @@ async def reader(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         request_timeout_ms=REQUEST_TIMEOUT_MS,
-        max_partition_fetch_bytes=DEAD_LETTER_MAX_BYTES,
+        max_partition_fetch_bytes=LARGE_MAX_BYTES,
     )
     try:
         await consumer.start()

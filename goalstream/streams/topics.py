@@ -48,8 +48,9 @@ ADMIN_TIMEOUT_MS = 15_000
 USUAL_REPLICATION_FACTOR = 3
 """Where nothing is asked for and there are brokers enough."""
 
-DEAD_LETTER_MAX_BYTES = 4 * 1024 * 1024
-"""Room for the largest record that a broker takes by default (1 MiB) and our headers."""
+LARGE_TOPICS = frozenset({GOAL_ACHIEVED_TOPIC, GOAL_REVOKED_TOPIC, DEAD_LETTER})
+LARGE_MAX_BYTES = 4 * 1024 * 1024
+"""Room for the largest record that a broker takes by default (1 MiB), with what we add: it is in their messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +69,8 @@ def wanted_config(name: str) -> dict[str, str]:
         "message.timestamp.type": "CreateTime",
         "cleanup.policy": "compact" if name in COMPACTED_TOPICS else "delete",
     }
-    if name == DEAD_LETTER:
-        config["max.message.bytes"] = str(DEAD_LETTER_MAX_BYTES)
+    if name in LARGE_TOPICS:
+        config["max.message.bytes"] = str(LARGE_MAX_BYTES)
     return config
 
 

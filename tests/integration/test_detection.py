@@ -344,7 +344,7 @@ async def test_a_recorded_achievement_is_what_the_topic_says_and_waits_for_the_s
     }
     assert await published(world) == [EXIT, ACHIEVED]
     async with Outbox(world.database).due(10) as due:
-        body = next(message.body for message in due if message.topic == ACHIEVED)
+        body = next(message.body for message in due.messages if message.topic == ACHIEVED)
     assert json.loads(body, parse_float=Decimal) == achievement
     assert list(GoalAchievement.__annotations__) == list(achievement)
     foretold = await evaluate(storage, world, occurred_at=None)

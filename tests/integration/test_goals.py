@@ -284,8 +284,8 @@ async def test_every_write_is_audited_and_announced_in_the_same_transaction(
     assert audit[0]["before"] is None
     assert (json.loads(audit[1]["before"])["window"], json.loads(audit[1]["after"])["window"]) == (None, "P7D")
     assert audit[2]["effective_from"] == deleted.version.effective_from
-    async with Outbox(database).due(10) as messages:
-        announced = sorted(messages, key=lambda message: message.time)
+    async with Outbox(database).due(10) as due:
+        announced = sorted(due.messages, key=lambda message: message.time)
     assert [message.message_id for message in announced] == [goal_message_id(goal_id, number) for number in (1, 2, 3)]
     assert {message.topic for message in announced} == {"workflow.goal.configured"}
     assert {message.subject for message in announced} == {goal_id}

@@ -15,8 +15,8 @@ from aiokafka.client import ConnectionGroup
 from aiokafka.conn import AIOKafkaConnection
 
 from goalstream.dev.kafka import EmbeddedKafka
-from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC
-from goalstream.errors import BrokerUnavailable
+from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC, GOAL_EXIT_TOPIC
+from goalstream.errors import BrokerUnavailable, TooLargeForKafka
 from goalstream.streams import publisher
 from goalstream.streams.publisher import MAX_BATCH_BYTES, Outgoing, Producer
 from goalstream.streams.topics import DEAD_LETTER, create_topics
@@ -70,6 +70,31 @@ async def test_every_record_that_kafka_knows_can_be_sent(kafka: RunningKafka, to
     )
     found = await _read(kafka, topic, 4)
     assert {(record.key, record.value) for record in found} == {(None, None), (b"", b""), (b"k", large), (b"k", b"v")}
+
+
+@pytest.mark.real_kafka
+async def test_a_record_that_is_too_large_for_its_topic_is_told_apart_from_those_that_went_through(
+    kafka: RunningKafka, topic_prefix: str
+) -> None:
+    topic = topic_prefix + GOAL_EXIT_TOPIC
+    records: list[Outgoing] = [(topic, str(number).encode(), b"small", []) for number in range(20)]
+    records[7] = (topic, b"7", b"." * 2_000_000, [])
+    producer = Producer(kafka.bootstrap_servers)
+    try:
+        with pytest.raises(TooLargeForKafka) as raised:
+            await producer.send(records)
+        assert raised.value.too_large == [7]
+        acknowledged = set(raised.value.acknowledged)
+        elsewhere = {n for n in range(20) if publisher.key_hash(str(n).encode()) % PARTITIONS != _partition_of_7()}
+        assert elsewhere <= acknowledged < set(range(20))
+        await producer.send([records[n] for n in range(20) if n not in acknowledged | {7}])
+    finally:
+        await producer.close()
+    assert len(await _read(kafka, topic, 19)) == 19
+
+
+def _partition_of_7() -> int:
+    return publisher.key_hash(b"7") % PARTITIONS
 
 
 @needs_java

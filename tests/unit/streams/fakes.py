@@ -12,6 +12,7 @@ from goalstream.domain.achievements import Change
 from goalstream.domain.facts import Fact
 from goalstream.domain.goals import GoalVersion
 from goalstream.domain.messages import EncodedMessage
+from goalstream.storage.outbox import Portion
 from goalstream.streams.publisher import Outgoing, Producer
 from tests.unit.streams.records import ACCOUNT, CONTACT, NOON
 
@@ -113,6 +114,7 @@ class FakeOutbox:
     """An outbox in memory."""
 
     waiting: list[EncodedMessage] = field(default_factory=list)
+    postponed: list[EncodedMessage] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
 
     async def delete(self, messages: Sequence[EncodedMessage]) -> None:
@@ -121,10 +123,11 @@ class FakeOutbox:
         self.waiting = [message for message in self.waiting if message not in messages]
 
     @asynccontextmanager
-    async def due(self, limit: int) -> AsyncIterator[list[EncodedMessage]]:
-        messages = self.waiting[:limit]
-        yield messages
-        await self.delete(messages)
+    async def due(self, limit: int) -> AsyncIterator[Portion]:
+        portion = Portion(self.waiting[:limit])
+        yield portion
+        await self.delete(portion.acknowledged)
+        self.postponed += portion.too_large
 
     async def depth(self) -> FakeDepth:
         if self.failures:

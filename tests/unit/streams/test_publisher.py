@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from prometheus_client import REGISTRY
 
-from goalstream.errors import BrokerUnavailable, DatabaseUnavailable
+from goalstream.errors import BrokerUnavailable, DatabaseUnavailable, TooLargeForKafka
 from goalstream.streams.publisher import Publisher, cloudevent_headers
 from tests.unit.streams.fakes import FakeOutbox, FakeProducer, message, until
 from tests.unit.streams.records import ACCOUNT, CONTACT
@@ -56,6 +56,22 @@ async def test_a_message_that_cannot_be_deleted_is_sent_again_rather_than_lost()
     await publisher.sweep()
     assert len(producer.sent) == 2
     assert producer.sent[0] == producer.sent[1]
+
+
+@pytest.mark.parametrize("way", ["live", "sweeper"])
+async def test_a_message_that_is_too_large_holds_up_no_other(way: str) -> None:
+    """The third one, of which nobody knows whether it went through, stays as it is."""
+    producer, outbox = FakeProducer(), FakeOutbox([message(1), message(2), message(3)])
+    producer.failures = [TooLargeForKafka(too_large=[1], acknowledged=[0])]
+    publisher = Publisher(producer, outbox, topic_prefix="")
+    if way == "live":
+        async with publishing(publisher):
+            await publisher.hand_over([message(1), message(2), message(3)])
+            await publisher.drain()
+    else:
+        await publisher.sweep()
+    assert outbox.waiting == [message(2), message(3)]
+    assert outbox.postponed == ([message(2)] if way == "sweeper" else [])
 
 
 async def test_a_sweep_empties_the_outbox_in_portions() -> None:
