@@ -29,8 +29,9 @@ from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.housekeeping import Housekeeper
 from goalstream.streams.processor import Processor
+from goalstream.streams.producer import Producer
 from goalstream.streams.progress import Progress
-from goalstream.streams.publisher import Producer, Publisher
+from goalstream.streams.publisher import Publisher
 from goalstream.streams.topics import missing_topics
 
 log = structlog.get_logger()

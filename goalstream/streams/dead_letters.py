@@ -12,7 +12,7 @@ import structlog
 from goalstream.errors import TooManyDeadLetters
 from goalstream.observability import metrics
 from goalstream.streams.ports import Batch, Partition, Record
-from goalstream.streams.publisher import Producer
+from goalstream.streams.producer import Producer
 from goalstream.streams.topics import DEAD_LETTER
 
 log = structlog.get_logger()

@@ -22,7 +22,7 @@ from goalstream.streams import reading
 from goalstream.streams.letter_topic import LetterTopic
 from goalstream.streams.letters import ATTEMPTS_HEADER, MARK_HEADER, Letter, Mark, Place
 from goalstream.streams.ports import Record
-from goalstream.streams.publisher import Header, key_hash
+from goalstream.streams.producer import Header, key_hash
 from goalstream.streams.topics import DEAD_LETTER, READ_TOPICS
 
 PORTION = 500

@@ -21,7 +21,8 @@ from goalstream.streams.dead_letters import DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.processor import Processor
-from goalstream.streams.publisher import Outgoing, Producer, Publisher
+from goalstream.streams.producer import Outgoing, Producer
+from goalstream.streams.publisher import Publisher
 from goalstream.streams.topics import READ_TOPICS
 from goalstream.worker import GoalSource
 from tests.faults import acknowledged

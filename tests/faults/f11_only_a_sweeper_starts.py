@@ -15,7 +15,8 @@ from random import Random
 from goalstream.storage.ledger import PUBLISH_AHEAD_SECONDS
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Database
-from goalstream.streams.publisher import Producer, Publisher
+from goalstream.streams.producer import Producer
+from goalstream.streams.publisher import Publisher
 from tests.faults import acknowledged, evidence
 from tests.faults.evidence import ACHIEVED, EXIT, REVOKED
 from tests.faults.judge import Findings

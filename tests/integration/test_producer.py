@@ -17,8 +17,8 @@ from aiokafka.conn import AIOKafkaConnection
 from goalstream.dev.kafka import EmbeddedKafka
 from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC, GOAL_EXIT_TOPIC
 from goalstream.errors import BrokerUnavailable, TooLargeForKafka
-from goalstream.streams import publisher
-from goalstream.streams.publisher import MAX_BATCH_BYTES, Outgoing, Producer
+from goalstream.streams import producer as producing
+from goalstream.streams.producer import MAX_BATCH_BYTES, Outgoing, Producer
 from goalstream.streams.topics import DEAD_LETTER, create_topics
 from tests.integration.test_services import needs_java
 from tests.services.broker import Cluster
@@ -85,7 +85,7 @@ async def test_a_record_that_is_too_large_for_its_topic_is_told_apart_from_those
             await producer.send(records)
         assert raised.value.too_large == [7]
         acknowledged = set(raised.value.acknowledged)
-        elsewhere = {n for n in range(20) if publisher.key_hash(str(n).encode()) % PARTITIONS != _partition_of_7()}
+        elsewhere = {n for n in range(20) if producing.key_hash(str(n).encode()) % PARTITIONS != _partition_of_7()}
         assert elsewhere <= acknowledged < set(range(20))
         await producer.send([records[n] for n in range(20) if n not in acknowledged | {7}])
     finally:
@@ -94,14 +94,14 @@ async def test_a_record_that_is_too_large_for_its_topic_is_told_apart_from_those
 
 
 def _partition_of_7() -> int:
-    return publisher.key_hash(b"7") % PARTITIONS
+    return producing.key_hash(b"7") % PARTITIONS
 
 
 @needs_java
 async def test_a_producer_that_was_given_up_leaves_nothing_running(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(publisher, "SEND_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(producing, "SEND_TIMEOUT_SECONDS", 1)
     with Cluster(heap="256m") as broker:
         await create_topics(broker.bootstrap_servers, prefix="", partitions=1, replication_factor=1)
         producer = Producer(broker.bootstrap_servers)
@@ -135,7 +135,7 @@ async def test_a_producer_that_kafka_left_without_an_answer_leaves_nothing_behin
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Made anew every few seconds of an outage, whatever stays would add up."""
-    monkeypatch.setattr(publisher, "SEND_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(producing, "SEND_TIMEOUT_SECONDS", 1)
     with EmbeddedKafka({"topic": PARTITIONS}) as kafka:
         producer = Producer(kafka.bootstrap_servers)
         await producer.send([("topic", b"key", b"first", [])])
@@ -169,4 +169,4 @@ async def test_a_producer_ends_at_once_though_a_broker_takes_no_more_bytes(
         producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1")
         producer.client._conns[0, ConnectionGroup.DEFAULT] = connection
         async with asyncio.timeout(5):
-            await publisher._end(producer)
+            await producing._end(producer)

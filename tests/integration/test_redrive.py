@@ -15,7 +15,7 @@ from goalstream.streams import letter_topic
 from goalstream.streams.dead_letters import DeadLetter, DeadLetters
 from goalstream.streams.letter_topic import LetterTopic
 from goalstream.streams.letters import Letter, Mark
-from goalstream.streams.publisher import Producer, key_hash
+from goalstream.streams.producer import Producer, key_hash
 from goalstream.streams.redrive import PORTION, Redriver, Refusals
 from tests.services.tiers import RunningKafka
 from tests.unit.streams.records import NOON_MS, FakeRecord

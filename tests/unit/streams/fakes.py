@@ -13,7 +13,7 @@ from goalstream.domain.facts import Fact
 from goalstream.domain.goals import GoalVersion
 from goalstream.domain.messages import EncodedMessage
 from goalstream.storage.outbox import Portion
-from goalstream.streams.publisher import Outgoing, Producer
+from goalstream.streams.producer import Outgoing, Producer
 from tests.unit.streams.records import ACCOUNT, CONTACT, NOON
 
 

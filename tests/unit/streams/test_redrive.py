@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiokafka import TopicPartition
 
 from goalstream.streams.letters import Letter, Origin, Place
-from goalstream.streams.publisher import key_hash
+from goalstream.streams.producer import key_hash
 from goalstream.streams.redrive import plan, redriven_headers
 from tests.unit.streams.records import NOON_MS
 
