@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from goalstream.storage.pool import Database
 from tests.faults.judge import Findings
 from tests.faults.stage import Stage
-from tests.faults.topics import Stored
+from tests.faults.topics import Partition, Stored
 from tests.oracle.envelope import BadRecord
 from tests.oracle.history import (
     CONTACT_DELETED,
@@ -45,15 +46,36 @@ select 'deletion', account_id::text, contact_id::text, null, occurred_at, source
 async def look(
     stage: Stage, versions: Sequence[GoalVersion], *, excused: Callable[[Record], bool] = lambda _: False
 ) -> Findings:
-    """Everything below the committed offsets beside what is stored; the offsets are read first.
+    """Everything below the committed offsets beside what is stored.
 
     Only records that the fault itself makes dead letters are `excused`.
     """
-    committed = await asyncio.to_thread(stage.topics.committed)
-    in_database = await stored(stage.database)
-    told = await asyncio.to_thread(stage.topics.read, [*{topic for topic, _ in committed}])
-    below = [one for one in told if one.origin[2] < committed.get(one.origin[:2], 0) and not excused(one.record)]
-    missing = sorted(map(str, facts(below, versions) - in_database))
+    return await compare(stage, await moment(stage), versions, excused=excused)
+
+
+class Moment(NamedTuple):
+    """What was committed, and after that what was stored."""
+
+    committed: dict[Partition, int]
+    in_database: set[Key]
+
+
+async def moment(stage: Stage) -> Moment:
+    """Quick, so that what must happen next can happen at once; to be compared when there is time."""
+    return Moment(await asyncio.to_thread(stage.topics.committed), await stored(stage.database))
+
+
+async def compare(
+    stage: Stage,
+    then: Moment,
+    versions: Sequence[GoalVersion],
+    *,
+    excused: Callable[[Record], bool] = lambda _: False,
+) -> Findings:
+    """What was acknowledged at a moment and not stored."""
+    told = await asyncio.to_thread(stage.topics.read, [*{topic for topic, _ in then.committed}])
+    below = [one for one in told if one.origin[2] < then.committed.get(one.origin[:2], 0) and not excused(one.record)]
+    missing = sorted(map(str, facts(below, versions) - then.in_database))
     stage.note("acknowledged is stored", acknowledged=len(below), missing=missing[:20])
     return Findings(lost=[f"acknowledged, but not in PostgreSQL: {one}" for one in missing])
 
