@@ -67,7 +67,7 @@ select achieved_at from achievements
 async def read_achievements(
     connection: Connection, account_ids: str, enrollment_ids: str
 ) -> dict[Enrollment, dict[str, Achievement]]:
-    """What is recorded about enrollments, whose ids are the text of arrays: by enrollment, then by goal id."""
+    """What is recorded about enrollments (ids as `uuid_columns` writes them): by enrollment, then by goal id."""
     recorded: dict[Enrollment, dict[str, Achievement]] = defaultdict(dict)
     for row in await connection.fetch(_READ, account_ids, enrollment_ids):
         achievement = _achievement(row)

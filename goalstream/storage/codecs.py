@@ -7,7 +7,6 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import sha256
-from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -63,9 +62,8 @@ def values_of(kind: type[_Value], rows: Sequence[Row]) -> list[_Value]:
 
 
 def uuid_columns(rows: Iterable[tuple[str, ...]], width: int) -> list[str]:
-    """The first columns of rows, each as the text that `uuids` takes in SQL (migration 0007)."""
-    columns = zip(*rows, strict=True)
-    return [",".join(column) for column in islice(columns, width)] or [""] * width
+    """The columns of rows, each as the text that `uuids` takes in SQL (migration 0007); `width`, where there are no rows."""
+    return [",".join(column) for column in zip(*rows, strict=True)] or [""] * width
 
 
 def goal_version(row: Row) -> GoalVersion:

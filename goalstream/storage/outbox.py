@@ -49,6 +49,11 @@ select count(*) as messages,
 _key = itemgetter(0, 1)
 
 
+def _keys(messages: Sequence[EncodedMessage]) -> list[str]:
+    """Account and message ids, in the order in which everybody locks the rows."""
+    return uuid_columns(sorted(map(_key, messages)), 2)
+
+
 async def insert(
     connection: Connection, messages: Sequence[Message], *, publish_after_seconds: float
 ) -> list[EncodedMessage]:
@@ -72,8 +77,8 @@ async def insert(
 
 
 async def delete(connection: Connection, messages: Sequence[EncodedMessage]) -> None:
-    """Takes out messages that Kafka has acknowledged; in the order of their keys, as whoever else locks them."""
-    await connection.execute(_DELETE, *uuid_columns(sorted(map(_key, messages)), 2))
+    """Takes out messages that Kafka has acknowledged."""
+    await connection.execute(_DELETE, *_keys(messages))
 
 
 POSTPONED_SECONDS = 60.0
@@ -120,8 +125,7 @@ class Outbox:
             if portion.acknowledged:
                 await delete(connection, portion.acknowledged)
             if portion.too_large:
-                keys = uuid_columns(sorted(map(_key, portion.too_large)), 2)
-                await connection.execute(_POSTPONE, *keys, POSTPONED_SECONDS)
+                await connection.execute(_POSTPONE, *_keys(portion.too_large), POSTPONED_SECONDS)
 
     async def depth(self) -> Depth:
         """What is in it now, of all accounts and whoever wrote it."""
