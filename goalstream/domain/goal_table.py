@@ -12,20 +12,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, assert_never
 
-from goalstream.domain.events import (
-    Appointment,
-    Event,
-    FormSubmission,
-    Occurrence,
-    Outline,
-    Payment,
-    StageChange,
-    TagAdded,
-)
+from goalstream.domain.events import Appointment, Event, FormSubmission, Outline, Payment, StageChange, TagAdded
 from goalstream.domain.goals import (
     AppointmentCriteria,
     Criteria,
     FormCriteria,
+    GoalType,
     GoalVersion,
     PurchaseCriteria,
     StageCriteria,
@@ -51,6 +43,10 @@ class _Entry:
 
     def is_in_force(self, moment: datetime) -> bool:
         return self.version.effective_from <= moment and (self.effective_to is None or moment < self.effective_to)
+
+    def is_in_force_until(self, moment: datetime) -> bool:
+        """At the moment, or up to it."""
+        return self.version.effective_from <= moment and (self.effective_to is None or moment <= self.effective_to)
 
 
 class _Shelf:
@@ -102,17 +98,28 @@ class GoalTable:
 
     def match(self, event: Event | Outline) -> list[GoalVersion]:
         """The goal versions in force at the event's `occurred_at` whose criteria it fulfils."""
-        found: list[GoalVersion] = []
-        shelves = self._accounts.get(event.account_id)
+        fitting = self._fitting(event.event_type, event.account_id, event.occurrence)
+        return [entry.version for entry in fitting if entry.is_in_force(event.occurred_at)]
+
+    def could_match(self, event_type: str, account_id: str, occurred_at: datetime, occurrence: Any) -> bool:
+        """Whether `match` finds a version for an event that occurred then, or less than a microsecond before.
+
+        The occurrence may be anything that has the attributes of `events.Occurrence` of this type.
+        """
+        fitting = self._fitting(event_type, account_id, occurrence)
+        return bool(fitting) and any(entry.is_in_force_until(occurred_at) for entry in fitting)
+
+    def _fitting(self, event_type: str, account_id: str, occurrence: Any) -> list[_Entry]:
+        """The entries of all times whose criteria an event fulfils."""
+        found: list[_Entry] = []
+        shelves = self._accounts.get(account_id)
         if shelves is None:
             return found
-        occurrence = event.occurrence
-        for look_up in _LOOK_UPS[type(occurrence)](occurrence):
+        for look_up in _LOOK_UPS[event_type](occurrence):
             shelf = shelves.get(look_up)
             if shelf is not None:
-                amount = occurrence.amount if isinstance(occurrence, Payment) else None
-                entries = shelf.up_to(NO_MINIMUM if amount is None else amount)
-                found += [entry.version for entry in entries if entry.is_in_force(event.occurred_at)]
+                amount = occurrence.amount if look_up[0] == "purchase" else None
+                found += shelf.up_to(NO_MINIMUM if amount is None else amount)
         return found
 
 
@@ -152,7 +159,7 @@ def _look_up_payment(payment: Payment) -> tuple[LookUp, ...]:
 
 
 def _look_up_appointment(appointment: Appointment) -> tuple[LookUp, ...]:
-    calendar, service = appointment
+    calendar, service = appointment.calendar_id, appointment.service_id
     look_ups: list[LookUp] = [("appointment", None, None)]
     if calendar is not None:
         look_ups.append(("appointment", calendar, None))
@@ -169,11 +176,11 @@ def _look_up_stage(stage: StageChange) -> tuple[LookUp, ...]:
     return (("stage", stage.pipeline_id, stage.stage_id),)
 
 
-# Under which values to look for goals that an occurrence fulfils. By type, since every record comes through here.
-_LOOK_UPS: Mapping[type[Occurrence], Callable[[Any], tuple[LookUp, ...]]] = {
-    TagAdded: _look_up_tag,
-    Payment: _look_up_payment,
-    Appointment: _look_up_appointment,
-    FormSubmission: _look_up_form,
-    StageChange: _look_up_stage,
+# Under which values to look for goals that an event's occurrence fulfils, by its type.
+_LOOK_UPS: Mapping[str, Callable[[Any], tuple[LookUp, ...]]] = {
+    GoalType.TAG_ADDED.event_type: _look_up_tag,
+    GoalType.PURCHASE_MADE.event_type: _look_up_payment,
+    GoalType.APPOINTMENT_BOOKED.event_type: _look_up_appointment,
+    GoalType.FORM_SUBMITTED.event_type: _look_up_form,
+    GoalType.PIPELINE_STAGE_REACHED.event_type: _look_up_stage,
 }

@@ -23,21 +23,21 @@ SHARE_WINDOW = 1_000
 MAX_ERROR_LENGTH = 500
 
 
-RecordId = tuple[str, int, int]
-"""Topic, partition, offset."""
-
-
-def record_id(record: Record) -> RecordId:
-    """What tells a record apart from all others."""
-    return record.topic, record.partition, record.offset
+RecordId = tuple[Partition, int]
+"""Partition and offset: what tells a record apart from all others."""
 
 
 class DeadLetter(NamedTuple):
-    """A record, the reason from the contract, and a sentence about this very record."""
+    """A record, where it lay, the reason from the contract, and a sentence about this very record."""
 
+    partition: Partition
     record: Record
     reason: str
     error: str
+
+    @property
+    def record_id(self) -> RecordId:
+        return self.partition, self.record.offset
 
 
 Letters = Mapping[RecordId, DeadLetter]
@@ -64,8 +64,8 @@ class DeadLetters:
         log.warning(
             "dead_letters",
             records=len(letters),
-            topic=first.record.topic,
-            partition=first.record.partition,
+            topic=first.partition[0],
+            partition=first.partition[1],
             offset=first.record.offset,
             reason=first.reason,
         )
@@ -91,7 +91,7 @@ class DeadLetters:
             tally.recent.extend([False] * len(records))
             return
         for record in records:
-            letter = letters.get(record_id(record))
+            letter = letters.get((partition, record.offset))
             tally.add(letter)
             if self._max_in_a_row and tally.in_a_row > self._max_in_a_row:
                 finding = f"more than {self._max_in_a_row:,} dead letters in a row"
@@ -145,11 +145,11 @@ def _advice(partition: Partition, finding: str, last: str, setting: str) -> str:
 
 def letter_headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
     """The original headers, and after them ours: whoever reads them back counts on this order."""
-    record = letter.record
+    record, (topic, partition) = letter.record, letter.partition
     return [
         *record.headers,
-        ("goalstream_topic", record.topic.encode()),
-        ("goalstream_partition", str(record.partition).encode()),
+        ("goalstream_topic", topic.encode()),
+        ("goalstream_partition", str(partition).encode()),
         ("goalstream_offset", str(record.offset).encode()),
         ("goalstream_timestamp", str(record.timestamp).encode()),
         ("goalstream_reason", letter.reason.encode()),

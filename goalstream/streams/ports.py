@@ -18,12 +18,8 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Record(Protocol):
-    """What Kafka gives us; `timestamp` is in milliseconds since 1970."""
+    """What Kafka gives us; `timestamp` is in milliseconds since 1970. Its partition is that of the batch around it."""
 
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
     @property
     def offset(self) -> int: ...
     @property
@@ -34,6 +30,15 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Headers: ...
+
+
+class PlacedRecord(Record, Protocol):
+    """A record that knows its topic and partition, as readers without a group get them."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
 
 
 Partition = tuple[str, int]

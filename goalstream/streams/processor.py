@@ -10,21 +10,21 @@ from typing import NamedTuple
 import structlog
 
 from goalstream.domain.achievements import Action, Change
-from goalstream.domain.events import Event, Outline
+from goalstream.domain.events import Event
 from goalstream.domain.facts import Fact, Match
 from goalstream.domain.goals import GoalVersion
 from goalstream.errors import InvalidRecord, RefusedByDatabase
 from goalstream.observability import metrics
 from goalstream.streams.codec import Decoded, decode
-from goalstream.streams.dead_letters import DeadLetter, DeadLetters, RecordId, record_id
+from goalstream.streams.dead_letters import DeadLetter, DeadLetters, RecordId
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.frame import canonical_json
 from goalstream.streams.goal_cache import GoalCache
-from goalstream.streams.ports import Batch, Ledger, Record, Settled
+from goalstream.streams.ports import Batch, Ledger, Partition, Record, Settled
 from goalstream.streams.publisher import Publisher
 from goalstream.streams.together import Together
 from goalstream.streams.topics import EVENT_TOPICS
-from goalstream.streams.usual import outline_reader
+from goalstream.streams.usual import RoughOutline, outline_reader
 
 log = structlog.get_logger()
 
@@ -38,16 +38,18 @@ class _InHand(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A record and the facts that it tells; an event without a match tells none."""
+    """A record, and the facts that it tells; an event without a match tells none."""
 
+    partition: Partition
     record: Record
     facts: list[Fact]
 
 
-_EVENTS = (Event, Outline)
+class _Read(NamedTuple):
+    """What records tell, each with its partition: of a usual event no more than its outline."""
 
-Read = tuple[Record, Decoded | Outline]
-"""A record and what it tells; of an event perhaps no more than its outline."""
+    outlines: list[tuple[Partition, Record, RoughOutline]]
+    decoded: list[tuple[Partition, Record, Decoded]]
 
 
 class Processor:
@@ -86,35 +88,45 @@ class Processor:
         metrics.RECORDS.labels(topic, "valid").inc(sum(map(len, batch.values())) - len(hand.letters))
         metrics.RECORDS.labels(topic, "dead_letter").inc(len(hand.letters))
 
-    async def _read(self, hand: _InHand) -> list[Read]:
-        read: list[Read] = []
+    async def _read(self, hand: _InHand) -> _Read:
+        outlines: list[tuple[Partition, Record, RoughOutline]] = []
+        decoded: list[tuple[Partition, Record, Decoded]] = []
         letters: list[DeadLetter] = []
         read_outline = self._outline_readers.get(hand.topic, _no_outline)
-        for records in hand.batch.values():
+        for partition, records in hand.batch.items():
             for record in records:
                 try:
-                    read.append((record, read_outline(record) or decode(hand.topic, record)))
+                    if (outline := read_outline(record)) is not None:
+                        outlines.append((partition, record, outline))
+                    else:
+                        decoded.append((partition, record, decode(hand.topic, record)))
                 except Exception as error:  # noqa: BLE001 - a defect of ours too: kept as a dead letter, never lost
-                    letters.append(_letter(record, error))
+                    letters.append(_letter(partition, record, error))
         await self._set_aside(hand, letters)
-        return read
+        return _Read(outlines, decoded)
 
-    async def _match(self, hand: _InHand, read: Sequence[Read]) -> list[Told]:
+    async def _match(self, hand: _InHand, read: _Read) -> list[Told]:
         """The facts that records tell: for an event, its matches by the goal versions in force when it occurred."""
-        events = [(record, item) for record, item in read if isinstance(item, _EVENTS)]
-        if not events:
-            return [Told(record, [item]) for record, item in read if not isinstance(item, _EVENTS)]
-        moments = [event.occurred_at for _, event in events]
+        told = [Told(where, record, [fact]) for where, record, fact in read.decoded if not isinstance(fact, Event)]
+        events = [(partition, record, event) for partition, record, event in read.decoded if isinstance(event, Event)]
+        moments = [event.occurred_at for _, _, event in (*read.outlines, *events)]
+        if not moments:
+            return told
         horizon = await self._retry("refresh_goals", lambda: self._goals.complete_for(moments))
-        match = self._goals.table.match
-        told: list[Told] = []
+        table = self._goals.table
         letters: list[DeadLetter] = []
-        for record, event in events:
+        for partition, record, outline in read.outlines:
             try:
-                if versions := match(event):
-                    told.append(Told(record, _matches(hand.topic, record, event, versions, horizon)))
+                if table.could_match(hand.topic, outline.account_id, outline.occurred_at, outline.occurrence):
+                    events.append((partition, record, _whole(hand.topic, record)))
             except Exception as error:  # noqa: BLE001 - as above
-                letters.append(_letter(record, error))
+                letters.append(_letter(partition, record, error))
+        for partition, record, event in events:
+            try:
+                if versions := table.match(event):
+                    told.append(Told(partition, record, _matches(event, versions, horizon)))
+            except Exception as error:  # noqa: BLE001 - as above
+                letters.append(_letter(partition, record, error))
         await self._set_aside(hand, letters)
         self._count_matches(told)
         return told
@@ -157,14 +169,14 @@ class Processor:
         if len(told) > 1:
             await self._settle_alone(hand, suspects)
         else:
-            await self._set_aside(hand, [_letter(suspect.record, error)])
+            await self._set_aside(hand, [_letter(suspect.partition, suspect.record, error)])
         if others:
             await self._settle_alone(hand, others)
 
     async def _set_aside(self, hand: _InHand, letters: Sequence[DeadLetter]) -> None:
         """Raises TooManyDeadLetters before anything is sent, where it would be beyond a limit."""
         if letters:
-            hand.letters.update((record_id(letter.record), letter) for letter in letters)
+            hand.letters.update((letter.record_id, letter) for letter in letters)
             self._dead_letters.check(hand.batch, hand.letters)
             await self._retry("dead_letter", lambda: self._dead_letters.send(letters))
 
@@ -187,14 +199,16 @@ def _no_outline(_: Record) -> None:
     """The reader of topics that carry no events."""
 
 
-def _matches(
-    topic: str, record: Record, event: Event | Outline, versions: Sequence[GoalVersion], horizon: datetime
-) -> list[Fact]:
-    """What a matching event tells, now read whole."""
-    whole = event if isinstance(event, Event) else decode(topic, record)
-    assert isinstance(whole, Event)  # noqa: S101 - narrows: only event topics have outlines
-    data = canonical_json(whole.data)
-    return [_fact(whole, version, horizon, data) for version in versions]
+def _whole(topic: str, record: Record) -> Event:
+    """The event of which only the outline was read. Raises InvalidRecord."""
+    event = decode(topic, record)
+    assert isinstance(event, Event)  # noqa: S101 - narrows: only event topics have outlines
+    return event
+
+
+def _matches(event: Event, versions: Sequence[GoalVersion], horizon: datetime) -> list[Fact]:
+    data = canonical_json(event.data)
+    return [_fact(event, version, horizon, data) for version in versions]
 
 
 def _fact(event: Event, version: GoalVersion, horizon: datetime, data: str) -> Match:
@@ -217,27 +231,28 @@ def _fact(event: Event, version: GoalVersion, horizon: datetime, data: str) -> M
     )
 
 
-def _letter(record: Record, error: Exception) -> DeadLetter:
+def _letter(partition: Partition, record: Record, error: Exception) -> DeadLetter:
     match error:
         case InvalidRecord():
-            return DeadLetter(record, error.reason, error.detail)
+            return DeadLetter(partition, record, error.reason, error.detail)
         case RefusedByDatabase():
-            return DeadLetter(record, "refused_by_database", str(error))
+            return DeadLetter(partition, record, "refused_by_database", str(error))
         case _:
-            return _unexpected(record, error)
+            return _unexpected(partition, record, error)
 
 
-def _unexpected(record: Record, error: Exception) -> DeadLetter:
+def _unexpected(partition: Partition, record: Record, error: Exception) -> DeadLetter:
     """A defect of ours never stops the stream: the record is kept for the day it is mended."""
+    topic, number = partition
     log.error(
         "unexpected",
-        topic=record.topic,
-        partition=record.partition,
+        topic=topic,
+        partition=number,
         offset=record.offset,
         error=type(error).__name__,
         exc_info=error,
     )
-    return DeadLetter(record, "unexpected", f"{type(error).__name__}: {error}")
+    return DeadLetter(partition, record, "unexpected", f"{type(error).__name__}: {error}")
 
 
 def _report(settled: Settled) -> None:
