@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -28,13 +29,8 @@ from goalstream.streams.usual import RoughOutline, outline_reader
 
 log = structlog.get_logger()
 
-
-class _InHand(NamedTuple):
-    """A poll of a topic that is being processed, and the dead letters in it so far."""
-
-    topic: str
-    batch: Batch
-    letters: dict[RecordId, DeadLetter]
+FULL_POLL = 500
+"""Records of a poll that was full, or nearly so: a worker that keeps up sees a few dozen."""
 
 
 class Told(NamedTuple):
@@ -43,6 +39,23 @@ class Told(NamedTuple):
     partition: Partition
     record: Record
     facts: list[Fact]
+
+
+@dataclass(slots=True)
+class InHand:
+    """A poll of a topic on its way: the dead letters in it so far, what it tells, and whether that is settled."""
+
+    topic: str
+    batch: Batch
+    letters: dict[RecordId, DeadLetter]
+    told: list[Told]
+    is_settled: bool = False
+    error: Exception | None = None
+
+    def refuse(self, partition: Partition, record: Record, error: Exception) -> None:
+        """A record that cannot be processed becomes a dead letter."""
+        letter = _letter(partition, record, error)
+        self.letters[letter.record_id] = letter
 
 
 class _Read(NamedTuple):
@@ -79,69 +92,80 @@ class Processor:
 
         Waits as long as PostgreSQL or Kafka is away. Raises TooManyDeadLetters.
         """
-        hand = _InHand(topic, batch, {})
-        read = await self._read(hand)
-        told = await self._match(hand, read)
-        if told:
-            await self._settle(hand, told)
-        self._dead_letters.count(batch, hand.letters)
-        metrics.RECORDS.labels(topic, "valid").inc(sum(map(len, batch.values())) - len(hand.letters))
-        metrics.RECORDS.labels(topic, "dead_letter").inc(len(hand.letters))
+        hand = await self.match(topic, batch)
+        await self.settle(hand)
+        await self.finish(hand)
 
-    async def _read(self, hand: _InHand) -> _Read:
-        outlines: list[tuple[Partition, Record, RoughOutline]] = []
-        decoded: list[tuple[Partition, Record, Decoded]] = []
-        letters: list[DeadLetter] = []
+    async def match(self, topic: str, batch: Batch) -> InHand:
+        """Reads one poll of a topic and finds out what it tells; nothing has happened yet. Waits for PostgreSQL."""
+        hand = InHand(topic, batch, {}, [])
+        await self._match(hand, self._read(hand))
+        return hand
+
+    async def settle(self, hand: InHand) -> None:
+        """Settles what a poll tells together with what others have at this moment; several polls may be settled at once."""
+        if not hand.told:
+            hand.is_settled = True
+            return
+        try:
+            hand.is_settled = await self._together.submit(_facts(hand.told), can_wait=_is_full(hand.batch))
+        except Exception as error:  # noqa: BLE001 - whatever it is, only the record that causes it is set aside
+            hand.error = error
+
+    async def finish(self, hand: InHand) -> None:
+        """Settles alone what failed with others, and sets aside what fails alone; polls of a topic in their order.
+
+        Raises TooManyDeadLetters before anything is set aside, where it would be beyond a limit.
+        """
+        await self._set_aside(hand, list(hand.letters.values()))
+        if hand.error is not None:
+            await self._isolate(hand, hand.told, hand.error)
+        elif not hand.is_settled:
+            await self._settle_alone(hand, hand.told)
+        self._dead_letters.count(hand.batch, hand.letters)
+        metrics.RECORDS.labels(hand.topic, "valid").inc(sum(map(len, hand.batch.values())) - len(hand.letters))
+        metrics.RECORDS.labels(hand.topic, "dead_letter").inc(len(hand.letters))
+
+    def _read(self, hand: InHand) -> _Read:
+        read = _Read([], [])
         read_outline = self._outline_readers.get(hand.topic, _no_outline)
         for partition, records in hand.batch.items():
             for record in records:
                 try:
                     if (outline := read_outline(record)) is not None:
-                        outlines.append((partition, record, outline))
+                        read.outlines.append((partition, record, outline))
                     else:
-                        decoded.append((partition, record, decode(hand.topic, record)))
+                        read.decoded.append((partition, record, decode(hand.topic, record)))
                 except Exception as error:  # noqa: BLE001 - a defect of ours too: kept as a dead letter, never lost
-                    letters.append(_letter(partition, record, error))
-        await self._set_aside(hand, letters)
-        return _Read(outlines, decoded)
+                    hand.refuse(partition, record, error)
+        return read
 
-    async def _match(self, hand: _InHand, read: _Read) -> list[Told]:
-        """The facts that records tell: for an event, its matches by the goal versions in force when it occurred."""
-        told = [Told(where, record, [fact]) for where, record, fact in read.decoded if not isinstance(fact, Event)]
+    async def _match(self, hand: InHand, read: _Read) -> None:
+        """Adds the facts that records tell: for an event, its matches by the goal versions in force when it occurred."""
         events = [(partition, record, event) for partition, record, event in read.decoded if isinstance(event, Event)]
         moments = [event.occurred_at for _, _, event in (*read.outlines, *events)]
+        hand.told += [
+            Told(where, record, [fact]) for where, record, fact in read.decoded if not isinstance(fact, Event)
+        ]
         if not moments:
-            return told
+            return
         horizon = await self._retry("refresh_goals", lambda: self._goals.complete_for(moments))
         table = self._goals.table
-        letters: list[DeadLetter] = []
         for partition, record, outline in read.outlines:
             try:
                 if table.could_match(hand.topic, outline.account_id, outline.occurred_at, outline.occurrence):
                     events.append((partition, record, _whole(hand.topic, record)))
             except Exception as error:  # noqa: BLE001 - as above
-                letters.append(_letter(partition, record, error))
+                hand.refuse(partition, record, error)
         for partition, record, event in events:
             try:
                 if versions := table.match(event):
-                    told.append(Told(partition, record, _matches(event, versions, horizon)))
+                    hand.told.append(Told(partition, record, _matches(event, versions, horizon)))
             except Exception as error:  # noqa: BLE001 - as above
-                letters.append(_letter(partition, record, error))
-        await self._set_aside(hand, letters)
-        self._count_matches(told)
-        return told
+                hand.refuse(partition, record, error)
+        self._count_matches(hand.told)
 
-    async def _settle(self, hand: _InHand, told: list[Told]) -> None:
-        """Settles together with what other agents have at this moment; alone if that fails."""
-        try:
-            is_settled = await self._together.submit(_facts(told))
-        except Exception as error:  # noqa: BLE001 - whatever it is, only the record that causes it is set aside
-            await self._isolate(hand, told, error)
-        else:
-            if not is_settled:
-                await self._settle_alone(hand, told)
-
-    async def _settle_alone(self, hand: _InHand, told: list[Told]) -> None:
+    async def _settle_alone(self, hand: InHand, told: list[Told]) -> None:
         try:
             await self._store_and_settle(_facts(told))
         except Exception as error:  # noqa: BLE001 - as above
@@ -154,7 +178,7 @@ class Processor:
         _report(settled)
         await self._publisher.hand_over(settled.messages)
 
-    async def _isolate(self, hand: _InHand, told: list[Told], error: Exception) -> None:
+    async def _isolate(self, hand: InHand, told: list[Told], error: Exception) -> None:
         """Finds the record for which settling fails by halving, sets it aside, and settles all the others."""
         suspects = told
         others: list[Told] = []
@@ -173,8 +197,7 @@ class Processor:
         if others:
             await self._settle_alone(hand, others)
 
-    async def _set_aside(self, hand: _InHand, letters: Sequence[DeadLetter]) -> None:
-        """Raises TooManyDeadLetters before anything is sent, where it would be beyond a limit."""
+    async def _set_aside(self, hand: InHand, letters: Sequence[DeadLetter]) -> None:
         if letters:
             hand.letters.update((letter.record_id, letter) for letter in letters)
             self._dead_letters.check(hand.batch, hand.letters)
@@ -189,6 +212,11 @@ class Processor:
         metrics.TOO_LATE.inc(len(too_late))
         for fact in too_late:
             log.info("too_late", account=fact.account_id, event_id=fact.event_id, goal=fact.goal_id)
+
+
+def _is_full(batch: Batch) -> bool:
+    """Whether there is more to read: then it costs no time to wait for others."""
+    return sum(map(len, batch.values())) >= FULL_POLL
 
 
 def _facts(told: Sequence[Told]) -> list[Fact]:
