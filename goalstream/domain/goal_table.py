@@ -32,7 +32,7 @@ NO_MINIMUM = Decimal(-1)
 """Below every amount: goals without a minimum come first, and an event without amount meets only these."""
 
 
-class _Entry:
+class Entry:
     """A version and the end of its interval, which is known only when the next version comes."""
 
     __slots__ = ("effective_to", "version")
@@ -44,10 +44,6 @@ class _Entry:
     def is_in_force(self, moment: datetime) -> bool:
         return self.version.effective_from <= moment and (self.effective_to is None or moment < self.effective_to)
 
-    def is_in_force_until(self, moment: datetime) -> bool:
-        """At the moment, or up to it."""
-        return self.version.effective_from <= moment and (self.effective_to is None or moment <= self.effective_to)
-
 
 class _Shelf:
     """Entries that share a look-up value, sorted by their minimum amount."""
@@ -56,9 +52,9 @@ class _Shelf:
 
     def __init__(self) -> None:
         self.minimums: list[Decimal] = []
-        self.entries: list[_Entry] = []
+        self.entries: list[Entry] = []
 
-    def add(self, entry: _Entry) -> None:
+    def add(self, entry: Entry) -> None:
         criteria = entry.version.criteria
         minimum = criteria.min_amount if isinstance(criteria, PurchaseCriteria) else None
         minimum = NO_MINIMUM if minimum is None else minimum
@@ -66,7 +62,7 @@ class _Shelf:
         self.minimums.insert(position, minimum)
         self.entries.insert(position, entry)
 
-    def up_to(self, amount: Decimal) -> list[_Entry]:
+    def up_to(self, amount: Decimal) -> list[Entry]:
         return self.entries[: bisect_right(self.minimums, amount)]
 
 
@@ -75,7 +71,7 @@ class GoalTable:
 
     def __init__(self) -> None:
         self._accounts: dict[str, dict[LookUp, _Shelf]] = {}
-        self._newest: dict[tuple[str, str], _Entry] = {}
+        self._newest: dict[tuple[str, str], Entry] = {}
 
     def __len__(self) -> int:
         """How many goals can be achieved in their newest version."""
@@ -90,7 +86,7 @@ class GoalTable:
                 if previous.version.version >= version.version:
                     continue
                 previous.effective_to = version.effective_from
-            entry = self._newest[key] = _Entry(version)
+            entry = self._newest[key] = Entry(version)
             if version.can_be_achieved:
                 shelves = self._accounts.setdefault(version.account_id, {})
                 for look_up in _shelves_of(version.criteria):
@@ -98,29 +94,34 @@ class GoalTable:
 
     def match(self, event: Event | Outline) -> list[GoalVersion]:
         """The goal versions in force at the event's `occurred_at` whose criteria it fulfils."""
-        fitting = self._fitting(event.event_type, event.account_id, event.occurrence)
-        return [entry.version for entry in fitting if entry.is_in_force(event.occurred_at)]
+        fitting = self.finder(event.event_type)(event.account_id, event.occurrence)
+        return in_force(fitting, event.occurred_at)
 
-    def could_match(self, event_type: str, account_id: str, occurred_at: datetime, occurrence: Any) -> bool:
-        """Whether `match` finds a version for an event that occurred then, or less than a microsecond before.
+    def finder(self, event_type: str) -> Callable[[str, Any], list[Entry]]:
+        """Finds the versions of all times whose criteria an event of this type fulfils, by its account and occurrence.
 
-        The occurrence may be anything that has the attributes of `events.Occurrence` of this type.
+        The occurrence may be anything that has the attributes of that of the type in `events`.
         """
-        fitting = self._fitting(event_type, account_id, occurrence)
-        return bool(fitting) and any(entry.is_in_force_until(occurred_at) for entry in fitting)
+        look_ups_of, accounts = _LOOK_UPS[event_type], self._accounts
 
-    def _fitting(self, event_type: str, account_id: str, occurrence: Any) -> list[_Entry]:
-        """The entries of all times whose criteria an event fulfils."""
-        found: list[_Entry] = []
-        shelves = self._accounts.get(account_id)
-        if shelves is None:
+        def find(account_id: str, occurrence: Any) -> list[Entry]:
+            found: list[Entry] = []
+            shelves = accounts.get(account_id)
+            if shelves is None:
+                return found
+            for look_up in look_ups_of(occurrence):
+                shelf = shelves.get(look_up)
+                if shelf is not None:
+                    amount = occurrence.amount if look_up[0] == "purchase" else None
+                    found += shelf.up_to(NO_MINIMUM if amount is None else amount)
             return found
-        for look_up in _LOOK_UPS[event_type](occurrence):
-            shelf = shelves.get(look_up)
-            if shelf is not None:
-                amount = occurrence.amount if look_up[0] == "purchase" else None
-                found += shelf.up_to(NO_MINIMUM if amount is None else amount)
-        return found
+
+        return find
+
+
+def in_force(entries: Iterable[Entry], moment: datetime) -> list[GoalVersion]:
+    """The versions that are in force at a moment."""
+    return [entry.version for entry in entries if entry.is_in_force(moment)]
 
 
 def _shelves_of(criteria: Criteria) -> tuple[LookUp, ...]:

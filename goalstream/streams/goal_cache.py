@@ -43,16 +43,17 @@ class GoalCache:
         """How long ago the table was last proved complete; of one that never was, how old it is."""
         return self._monotonic() - self._proved_at
 
-    async def complete_for(self, moments: Sequence[datetime]) -> datetime:
+    async def complete_for(self, newest: datetime, moments: Callable[[], Sequence[datetime]]) -> datetime:
         """Waits until the table is complete for all moments but those too far ahead of the database's clock.
 
-        Returns the horizon: what lies after it can only be judged by the configuration known now. Raises
-        DatabaseUnavailable: no event is ever judged by a stale table.
+        None of the moments lies after the newest; they are asked for only where that does not tell enough. Returns the
+        horizon: what lies after it can only be judged by the configuration known now. Raises DatabaseUnavailable: no event
+        is ever judged by a stale table.
         """
-        while self._clock is None or max(moments) > self._clock + self._activation_delay:
+        while self._clock is None or newest > self._clock + self._activation_delay:
             clock = await self.refresh()
             horizon = clock + self._activation_delay
-            waiting = [moment for moment in moments if horizon < moment <= clock + MAX_WAIT_AHEAD]
+            waiting = [moment for moment in moments() if horizon < moment <= clock + MAX_WAIT_AHEAD]
             if not waiting:
                 return horizon
             await asyncio.sleep(min((max(waiting) - horizon).total_seconds(), REFRESH_SECONDS))

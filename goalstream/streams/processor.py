@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -13,6 +13,7 @@ import structlog
 from goalstream.domain.achievements import Action, Change
 from goalstream.domain.events import Event
 from goalstream.domain.facts import Fact, Match
+from goalstream.domain.goal_table import in_force
 from goalstream.domain.goals import GoalVersion
 from goalstream.errors import InvalidRecord, RefusedByDatabase
 from goalstream.observability import metrics
@@ -25,7 +26,7 @@ from goalstream.streams.ports import Batch, Ledger, Partition, Record, Settled
 from goalstream.streams.publisher import Publisher
 from goalstream.streams.together import Together
 from goalstream.streams.topics import EVENT_TOPICS
-from goalstream.streams.usual import RoughOutline, outline_reader
+from goalstream.streams.usual import Usual, occurred_at, usual_reader
 
 log = structlog.get_logger()
 
@@ -59,10 +60,10 @@ class InHand:
 
 
 class _Read(NamedTuple):
-    """What records tell, each with its partition: of a usual event no more than its outline."""
+    """What records tell: usual events by partition, of which only the outlines are known, and everything else."""
 
-    outlines: list[tuple[Partition, Record, RoughOutline]]
-    decoded: list[tuple[Partition, Record, Decoded]]
+    usual: dict[Partition, Usual]
+    others: list[tuple[Partition, Record, Decoded]]
 
 
 class Processor:
@@ -85,7 +86,7 @@ class Processor:
         self._retry = retry
         self._allowed_lateness = allowed_lateness
         self._together = Together(self._store_and_settle)
-        self._outline_readers = {topic: outline_reader(topic) for topic in EVENT_TOPICS}
+        self._usual_readers = {topic: usual_reader(topic) for topic in EVENT_TOPICS}
 
     async def process(self, topic: str, batch: Batch) -> None:
         """Processes one poll of a topic. When it returns, PostgreSQL has committed everything the records tell.
@@ -127,36 +128,44 @@ class Processor:
         metrics.RECORDS.labels(hand.topic, "dead_letter").inc(len(hand.letters))
 
     def _read(self, hand: InHand) -> _Read:
-        read = _Read([], [])
-        read_outline = self._outline_readers.get(hand.topic, _no_outline)
+        read = _Read({}, [])
+        read_usual = self._usual_readers.get(hand.topic)
         for partition, records in hand.batch.items():
-            for record in records:
+            others = records
+            if read_usual is not None:
                 try:
-                    if (outline := read_outline(record)) is not None:
-                        read.outlines.append((partition, record, outline))
-                    else:
-                        read.decoded.append((partition, record, decode(hand.topic, record)))
+                    read.usual[partition] = read_usual(records)
+                    others = read.usual[partition].others
+                except Exception:
+                    log.exception("usual_reader_failed", topic=hand.topic)
+            for record in others:
+                try:
+                    read.others.append((partition, record, decode(hand.topic, record)))
                 except Exception as error:  # noqa: BLE001 - a defect of ours too: kept as a dead letter, never lost
                     hand.refuse(partition, record, error)
         return read
 
     async def _match(self, hand: InHand, read: _Read) -> None:
         """Adds the facts that records tell: for an event, its matches by the goal versions in force when it occurred."""
-        events = [(partition, record, event) for partition, record, event in read.decoded if isinstance(event, Event)]
-        moments = [event.occurred_at for _, _, event in (*read.outlines, *events)]
-        hand.told += [
-            Told(where, record, [fact]) for where, record, fact in read.decoded if not isinstance(fact, Event)
-        ]
-        if not moments:
+        events = [(partition, record, event) for partition, record, event in read.others if isinstance(event, Event)]
+        hand.told += [Told(where, record, [fact]) for where, record, fact in read.others if not isinstance(fact, Event)]
+        newest = [event.occurred_at for _, _, event in events]
+        newest += [usual.newest for usual in read.usual.values() if usual.newest is not None]
+        if not newest:
             return
-        horizon = await self._retry("refresh_goals", lambda: self._goals.complete_for(moments))
+        horizon = await self._retry(
+            "refresh_goals", lambda: self._goals.complete_for(max(newest), lambda: list(_moments(read)))
+        )
         table = self._goals.table
-        for partition, record, outline in read.outlines:
-            try:
-                if table.could_match(hand.topic, outline.account_id, outline.occurred_at, outline.occurrence):
-                    events.append((partition, record, _whole(hand.topic, record)))
-            except Exception as error:  # noqa: BLE001 - as above
-                hand.refuse(partition, record, error)
+        find = table.finder(hand.topic)
+        for partition, usual in read.usual.items():
+            for record, outline in zip(usual.records, usual.outlines, strict=True):
+                try:
+                    entries = find(outline.account_id, outline.occurrence)
+                    if entries and in_force(entries, occurred_at(outline, record)):
+                        events.append((partition, record, _whole(hand.topic, record)))
+                except Exception as error:  # noqa: BLE001 - as above
+                    hand.refuse(partition, record, error)
         for partition, record, event in events:
             try:
                 if versions := table.match(event):
@@ -223,8 +232,14 @@ def _facts(told: Sequence[Told]) -> list[Fact]:
     return [fact for item in told for fact in item.facts]
 
 
-def _no_outline(_: Record) -> None:
-    """The reader of topics that carry no events."""
+def _moments(read: _Read) -> Iterator[datetime]:
+    """When each event happened."""
+    for _, _, item in read.others:
+        if isinstance(item, Event):
+            yield item.occurred_at
+    for usual in read.usual.values():
+        for record, outline in zip(usual.records, usual.outlines, strict=True):
+            yield occurred_at(outline, record)
 
 
 def _whole(topic: str, record: Record) -> Event:

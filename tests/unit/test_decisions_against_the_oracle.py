@@ -17,13 +17,13 @@ import pytest
 from goalstream.domain import goals
 from goalstream.domain.events import Event
 from goalstream.domain.facts import EnrollmentFacts, Match
-from goalstream.domain.goal_table import GoalTable
+from goalstream.domain.goal_table import GoalTable, in_force
 from goalstream.domain.settlement import Settlement, settle
 from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import decode
 from goalstream.streams.frame import canonical_json
 from goalstream.streams.topics import EVENT_TOPICS
-from goalstream.streams.usual import outline_reader
+from goalstream.streams.usual import occurred_at, usual_reader
 from tests.oracle import generator, oracle
 from tests.oracle.history import GoalVersion, Headers, History, Record
 
@@ -44,7 +44,7 @@ FIELD_OF_FACT = {
 }
 """Where settlement takes facts of a type from."""
 
-OUTLINE_READERS = {topic: outline_reader(topic) for topic in EVENT_TOPICS}
+USUAL_READERS = {topic: usual_reader(topic) for topic in EVENT_TOPICS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +112,8 @@ class Product:
         }
 
     def _read(self, index: int, record: KafkaRecord) -> None:
-        read_outline = OUTLINE_READERS.get(record.topic)
-        outline = read_outline(record) if read_outline else None
+        read_usual = USUAL_READERS.get(record.topic)
+        outline = next(iter(read_usual([record]).outlines), None) if read_usual else None
         try:
             decoded = decode(record.topic, record)
         except InvalidRecord as refused:
@@ -124,9 +124,9 @@ class Product:
             self._facts[decoded.account_id][FIELD_OF_FACT[type(decoded).__name__]].append(decoded)
             return
         versions = self._table.match(decoded)
-        if outline is not None and versions:
-            parts = outline.account_id, outline.occurred_at, outline.occurrence
-            assert self._table.could_match(record.topic, *parts)
+        if outline is not None:
+            entries = self._table.finder(record.topic)(outline.account_id, outline.occurrence)
+            assert in_force(entries, occurred_at(outline, record)) == versions
         self._facts[decoded.account_id]["matches"] += [match_of(decoded, version) for version in versions]
 
     def _settle(self, account_id: str, enrollment_id: str, lateness: timedelta) -> Settlement:

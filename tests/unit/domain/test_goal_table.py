@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -16,7 +15,6 @@ from goalstream.domain.goals import (
     AppointmentCriteria,
     Criteria,
     FormCriteria,
-    GoalType,
     GoalVersion,
     PurchaseCriteria,
     StageCriteria,
@@ -24,8 +22,6 @@ from goalstream.domain.goals import (
 )
 from tests.unit.domain.builders import ACCOUNT, OTHER_ACCOUNT, at, event, goal
 from tests.unit.domain.reference import matching
-
-TAG = GoalType.TAG_ADDED.event_type
 
 
 def table_of(*versions: GoalVersion) -> GoalTable:
@@ -100,15 +96,6 @@ def test_a_version_is_in_force_until_the_next_one() -> None:
     assert [version.version for version in table.match(event(hours=0))] == [1]
     assert [version.version for version in table.match(event(hours=4.999))] == [1]
     assert [version.version for version in table.match(event(hours=5))] == [2]
-
-
-def test_what_could_match_is_what_matches_now_or_a_microsecond_before() -> None:
-    table = table_of(goal(effective_from=at(0)), goal(version=2, effective_from=at(5), is_active=False))
-    tag, other = TagAdded("t", None), TagAdded("other", None)
-    asked = [at(-1), at(0), at(5), at(5) + timedelta(microseconds=1)]
-    assert [table.could_match(TAG, ACCOUNT, moment, tag) for moment in asked] == [False, True, True, False]
-    assert not table.could_match(TAG, ACCOUNT, at(1), other)
-    assert not table.could_match(TAG, OTHER_ACCOUNT, at(1), tag)
 
 
 def test_what_is_deactivated_or_deleted_matches_no_more_but_still_its_past() -> None:
@@ -196,9 +183,6 @@ def test_the_index_finds_what_a_look_at_every_version_finds(
     assert {(version.goal_id, version.version) for version in found} == matching(versions, asked)
     assert len(found) == len({version.goal_id for version in found})
     assert all(version.account_id == account_id for version in found)
-    for rounded in (asked.occurred_at, asked.occurred_at + timedelta(microseconds=0.9)):
-        could = table.could_match(asked.event_type, account_id, rounded, occurrence)
-        assert could or not found
 
 
 @given(versions=histories())

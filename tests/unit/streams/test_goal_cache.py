@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -15,11 +15,15 @@ from tests.unit.streams.records import NOON
 DELAY = timedelta(seconds=2)
 
 
+async def complete_for(cache: GoalCache, *moments: datetime) -> datetime:
+    return await cache.complete_for(max(moments), lambda: moments)
+
+
 async def test_moments_before_the_horizon_need_no_refresh() -> None:
     goals = FakeGoals()
     cache = GoalCache(goals, activation_delay=DELAY)
     await cache.refresh()
-    assert await cache.complete_for([NOON, NOON + DELAY]) == NOON + DELAY
+    assert await complete_for(cache, NOON, NOON + DELAY) == NOON + DELAY
     assert len(goals.asked) == 1
 
 
@@ -41,7 +45,7 @@ async def test_a_refresh_that_began_before_the_question_does_not_answer_it() -> 
     cache = GoalCache(goals, activation_delay=timedelta(0))
     early = asyncio.create_task(cache.refresh())
     await until(lambda: len(goals.asked) == 1)
-    question = asyncio.create_task(cache.complete_for([NOON]))
+    question = asyncio.create_task(complete_for(cache, NOON))
     await asyncio.sleep(0)
     assert goals.gate is not None
     goals.gate.set()
@@ -59,9 +63,9 @@ async def test_a_failed_refresh_leaves_the_question_open() -> None:
     healthy = goals.changes_since
     goals.changes_since = fail  # type: ignore[method-assign, assignment]
     with pytest.raises(DatabaseUnavailable):
-        await cache.complete_for([NOON])
+        await complete_for(cache, NOON)
     goals.changes_since = healthy  # type: ignore[method-assign]
-    assert await cache.complete_for([NOON]) == NOON + DELAY
+    assert await complete_for(cache, NOON) == NOON + DELAY
 
 
 async def test_keeping_fresh_ends_only_with_the_database() -> None:
