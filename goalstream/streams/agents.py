@@ -15,7 +15,8 @@ import structlog
 
 from goalstream.errors import OperatorError
 from goalstream.observability import metrics
-from goalstream.streams.processor import InHand, Processor
+from goalstream.streams.in_hand import InHand
+from goalstream.streams.processor import Processor
 
 log = structlog.get_logger()
 

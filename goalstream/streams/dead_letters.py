@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import structlog
 
-from goalstream.errors import TooManyDeadLetters
+from goalstream.errors import InvalidRecord, RefusedByDatabase, TooManyDeadLetters
 from goalstream.observability import metrics
 from goalstream.streams.ports import Batch, Partition, Record
 from goalstream.streams.producer import Producer
@@ -141,6 +141,31 @@ def _advice(partition: Partition, finding: str, last: str, setting: str) -> str:
         f"are there already, start with {setting}=0 (never stop): they are set aside, and once they can be processed "
         "`goalstream dead-letters redrive` sends them again."
     )
+
+
+def letter_about(partition: Partition, record: Record, error: Exception) -> DeadLetter:
+    """The dead letter of a record that fails with an error: of the contract, of the database, or a defect of ours."""
+    match error:
+        case InvalidRecord():
+            return DeadLetter(partition, record, error.reason, error.detail)
+        case RefusedByDatabase():
+            return DeadLetter(partition, record, "refused_by_database", str(error))
+        case _:
+            return _unexpected(partition, record, error)
+
+
+def _unexpected(partition: Partition, record: Record, error: Exception) -> DeadLetter:
+    """A defect of ours never stops the stream: the record is kept for the day it is mended."""
+    topic, number = partition
+    log.error(
+        "unexpected",
+        topic=topic,
+        partition=number,
+        offset=record.offset,
+        error=type(error).__name__,
+        exc_info=error,
+    )
+    return DeadLetter(partition, record, "unexpected", f"{type(error).__name__}: {error}")
 
 
 def letter_headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:

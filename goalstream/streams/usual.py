@@ -7,6 +7,7 @@ is left to `codec`, which gives every verdict; a test holds that both read the s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,6 +32,9 @@ OFFSET_WITHOUT_COLON = '0000"'
 """The end of a time like 10:00:00+0000, which msgspec reads although RFC 3339 does not allow it."""
 
 BACKSLASH = ord("\\")
+
+_HAS_FORBIDDEN_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])").search
+"""U+0000, or a half of a pair of surrogates: most are whole, which `codec` finds out."""
 
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
 OptionalText = Text | None
@@ -181,9 +185,20 @@ def occurred_at(outline: AnyOutline, record: Record) -> datetime:
 
 def _is_suspicious(value: bytes) -> bool:
     """Whether it may hold what PostgreSQL cannot store, or nest too deep."""
-    if not value.isascii() or BACKSLASH in value:
+    if not value.isascii() and not _is_utf8(value):
+        return True
+    if BACKSLASH in value and _HAS_FORBIDDEN_ESCAPE(value):
         return True
     return len(value) >= MIN_BYTES_TO_NEST_TOO_DEEP and value.count(b"{") + value.count(b"[") > MAX_DEPTH
+
+
+def _is_utf8(value: bytes) -> bool:
+    """msgspec does not look into what it skips."""
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_valid(outline: AnyOutline) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from goalstream.storage.ledger import Ledger
-from goalstream.streams import processor
+from goalstream.streams import matching
 from tests.faults.failpoints import before
 from tests.oracle.history import Record
 
@@ -43,13 +43,13 @@ def arm() -> None:
 
 
 def _fail_while_reading() -> None:
-    decode = vars(processor)["decode"]
+    decode = vars(matching)["decode"]
 
     def failing_decode(topic: str, record: Any) -> Any:
         _fail_at(record.value, DECODE)
         return decode(topic, record)
 
-    vars(processor).update(decode=failing_decode)
+    vars(matching).update(decode=failing_decode)
 
 
 def _fail_at(value: bytes | None, place: str) -> None:

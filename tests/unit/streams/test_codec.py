@@ -561,10 +561,21 @@ def test_the_shortest_record_that_nests_too_deep_is_long_enough_to_be_noticed(pl
         decode(TAG, record(value.encode()))
 
 
-@pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", "\u00e9".encode()])
-def test_what_is_not_ascii_is_never_read_in_one_go(text: bytes) -> None:
+@pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", b"\\u0000", b"\\ud800", b"\\uDFFF", b"\\ud83d\\ude00"])
+def test_what_may_be_forbidden_is_never_read_in_one_go(text: bytes) -> None:
     value = json.dumps(envelope(data={"contact_id": CONTACT, "unused": "MARK"})).encode().replace(b"MARK", text)
     assert outline(TAG, record(value)) is None
+
+
+@pytest.mark.parametrize("text", ["\u00e9".encode(), b"\\u00fc", b'\\"\\n', "\U0001f600".encode()])
+def test_other_languages_are_usual(text: bytes) -> None:
+    value = json.dumps(envelope(data={"contact_id": CONTACT, "tag_name": "MARK"})).encode().replace(b"MARK", text)
+    found = outline(TAG, record(value))
+    assert found is not None
+    decoded = decode(TAG, record(value))
+    assert isinstance(decoded, Event)
+    assert isinstance(decoded.occurrence, TagAdded)
+    assert found.occurrence.folded_name == decoded.occurrence.folded_name
 
 
 @given(st.binary(max_size=200))
