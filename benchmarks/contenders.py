@@ -22,6 +22,9 @@ from benchmarks.worker import WorkerProcess, running_program, running_worker
 
 HERE = Path(__file__).parent
 
+MODULES = {"faust-streaming": "faust", "confluent-kafka": "confluent_kafka"}
+"""What distributions are called in Python, where that differs."""
+
 
 class Contender(Protocol):
     """A program that reads a data set's events once and is judged afterwards."""
@@ -193,6 +196,7 @@ def chosen(names: str) -> list[Contender]:
     wanted = names.split(",") if names else list(known)
     if unknown := set(wanted) - known.keys():
         raise SystemExit(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    if not all(find_spec(module) for module in ("faststream", "psycopg")):
+    found = [known[name] for name in wanted]
+    if any(find_spec(MODULES.get(package, package)) is None for each in found for package in each.packages):
         raise SystemExit("what it is compared with is not installed: uv sync --group benchmarks")
-    return [known[name] for name in wanted]
+    return found

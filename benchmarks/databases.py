@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -12,6 +13,8 @@ import psutil
 
 from benchmarks.worker import tree_usage
 
+DROP_SECONDS = 60
+
 
 @asynccontextmanager
 async def fresh_database(server_url: str) -> AsyncIterator[str]:
@@ -21,7 +24,17 @@ async def fresh_database(server_url: str) -> AsyncIterator[str]:
     try:
         yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
     finally:
-        await _execute(server_url, f"drop database {name} with (force)")
+        await _drop(server_url, name)
+
+
+async def _drop(server_url: str, name: str) -> None:
+    """Tries again while a process of the server's own, which we may not end, looks through the database."""
+    async with asyncio.timeout(DROP_SECONDS):
+        while True:
+            try:
+                return await _execute(server_url, f"drop database {name} with (force)")
+            except (asyncpg.InsufficientPrivilegeError, asyncpg.ObjectInUseError):
+                await asyncio.sleep(0.5)
 
 
 async def _execute(url: str, statement: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,29 @@ def messages_lost(results: Mapping[str, Any], path: Path) -> None:
     _label_rows(axes, results, names)
     axes.set_xlabel("messages lost, % of those expected")
     axes.set_xlim(0, max(1, *shares) * 1.1)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def latency(points: Sequence[Mapping[str, Any]], key: str, title: str, path: Path) -> None:
+    """Percentiles above, the worker's CPU below, over something on a logarithmic scale."""
+    places = [point[key] for point in points]
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    for name, label, colour in (("p50_ms", "p50", YARDSTICK), ("p95_ms", "p95", THEIRS), ("p99_ms", "p99", OURS)):
+        figures = [point[name] for point in points]
+        above.plot(places, figures, marker="o", color=colour, label=label)
+        above.annotate(label, (places[-1], figures[-1]), xytext=(7, 0), textcoords="offset points", va="center")
+    above.set_ylabel("ms")
+    below.plot(places, [point["share_of_one_core"] for point in points], marker="o", color=OURS)
+    below.set_ylabel("share of a core")
+    below.set_xscale("log")
+    below.set_xticks(places, [f"{place:,}" for place in places])
+    below.minorticks_off()
+    below.set_xlabel(title)
+    for axes in (above, below):
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", color="#e6e8eb")
+        axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, metadata={"Date": None})
 
 
