@@ -108,7 +108,7 @@ async def _neighbours_go_on(
     await here.tell(good)
     seconds = await recovered(here, began, QUIET_SECONDS[size], but_for=[POISONED])
     outcome.recoveries.append(seconds)
-    outcome.figures |= {"good records seconds": round(alone, 1), "beside poison seconds": round(seconds, 1)}
+    outcome.figures |= {"good_seconds": round(alone, 1), "beside_poison_seconds": round(seconds, 1)}
     if seconds > max(NEIGHBOURS_TIMES * alone, NEIGHBOURS_SECONDS[size]):
         outcome.findings.limits_missed.append(
             f"good records took {seconds:.1f} s beside a poisoned partition, as many before {alone:.1f} s"
