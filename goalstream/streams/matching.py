@@ -19,9 +19,10 @@ from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.frame import canonical_json
 from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.in_hand import InHand, Told
+from goalstream.streams.outlines import occurred_at
 from goalstream.streams.ports import Batch, Partition, Record
 from goalstream.streams.topics import EVENT_TOPICS
-from goalstream.streams.usual import Usual, occurred_at, usual_reader
+from goalstream.streams.usual import Usual, usual_reader
 
 log = structlog.get_logger()
 

@@ -8,21 +8,19 @@ is left to `codec`, which gives every verdict; a test holds that both read the s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from itertools import compress
 from operator import not_
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import msgspec
 
-from goalstream.domain.amounts import is_amount, parse_amount
-from goalstream.domain.goals import GoalType
-from goalstream.domain.texts import MAX_TEXT_LENGTH, are_uuids, fold_name, is_uuid
-from goalstream.domain.times import LAST_MILLISECOND, from_milliseconds, parse_time
+from goalstream.domain.texts import are_uuids, is_uuid
+from goalstream.domain.times import LAST_MILLISECOND, parse_time
 from goalstream.streams.envelope import MAX_DEPTH
 from goalstream.streams.frame import known_account
+from goalstream.streams.outlines import AnyOutline, outline_decoder
 from goalstream.streams.ports import Record
 
 MIN_BYTES_TO_NEST_TOO_DEEP = 350
@@ -35,97 +33,6 @@ BACKSLASH = ord("\\")
 
 _HAS_FORBIDDEN_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])").search
 """U+0000, or a half of a pair of surrogates: most are whole, which `codec` finds out."""
-
-Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT_LENGTH)]
-OptionalText = Text | None
-
-
-class _Data(msgspec.Struct, gc=False):
-    """An event's data as sent, which gives what its type tells for criteria when somebody asks."""
-
-    contact_id: str
-
-    @property
-    def has_valid_amount(self) -> bool:
-        return True
-
-
-class _Tag(_Data, gc=False):
-    tag_id: OptionalText = None
-    tag_name: OptionalText = None
-
-    @property
-    def folded_name(self) -> str | None:
-        return None if self.tag_name is None else fold_name(self.tag_name)
-
-
-class _Payment(_Data, gc=False):
-    payment_id: OptionalText = None
-    told_amount: Any = msgspec.field(name="amount", default=None)
-    told_currency: OptionalText = msgspec.field(name="currency", default=None)
-    product_id: OptionalText = None
-    more_product_ids: list[Text] | None = msgspec.field(name="product_ids", default=None)
-
-    @property
-    def has_valid_amount(self) -> bool:
-        return self.told_amount is None or is_amount(self.told_amount)
-
-    @property
-    def amount(self) -> Decimal | None:
-        return parse_amount(self.told_amount)
-
-    @property
-    def currency(self) -> str | None:
-        return None if self.told_currency is None else self.told_currency.upper()
-
-    @property
-    def product_ids(self) -> tuple[str, ...]:
-        products = () if self.product_id is None else (self.product_id,)
-        return (*products, *self.more_product_ids) if self.more_product_ids else products
-
-
-class _Appointment(_Data, gc=False):
-    appointment_id: OptionalText = None
-    calendar_id: OptionalText = None
-    service_id: OptionalText = None
-
-
-class _Form(_Data, gc=False):
-    submission_id: OptionalText = None
-    form_id: OptionalText = None
-
-
-class _Stage(_Data, gc=False):
-    opportunity_id: OptionalText = None
-    pipeline_id: OptionalText = None
-    stage_id: OptionalText = None
-    previous_stage_id: OptionalText = None
-
-
-_Type = TypeVar("_Type")
-_AnyData = TypeVar("_AnyData", _Tag, _Payment, _Appointment, _Form, _Stage)
-
-
-class Outline(msgspec.Struct, Generic[_Type, _AnyData], gc=False):
-    """As much of an event as decides which goals it matches."""
-
-    account_id: str
-    event_id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_LENGTH)]
-    told_at: str = msgspec.field(name="timestamp")
-    occurrence: _AnyData = msgspec.field(name="data")
-    event_type: _Type | None = None
-    specversion: msgspec.UnsetType = msgspec.UNSET
-
-
-AnyOutline = Outline[Any, Any]
-
-_DATA: Mapping[str, type[_Data]] = {
-    GoalType.TAG_ADDED.event_type: _Tag,
-    GoalType.PURCHASE_MADE.event_type: _Payment,
-    GoalType.APPOINTMENT_BOOKED.event_type: _Appointment,
-    GoalType.FORM_SUBMITTED.event_type: _Form,
-    GoalType.PIPELINE_STAGE_REACHED.event_type: _Stage,
-}
 
 
 class Usual(NamedTuple):
@@ -142,8 +49,7 @@ class Usual(NamedTuple):
 
 def usual_reader(topic: str) -> Callable[[Sequence[Record]], Usual]:
     """Tells the usual records of an event topic from others, about which it says nothing: `codec.decode` does."""
-    outline: Any = Outline[Literal[topic], _DATA[topic]]  # type: ignore[valid-type]
-    read = msgspec.json.Decoder(outline, float_hook=Decimal).decode
+    read = outline_decoder(topic)
 
     def read_usual(records: Sequence[Record]) -> Usual:
         found: list[Record] = []
@@ -173,14 +79,6 @@ def usual_reader(topic: str) -> Callable[[Sequence[Record]], Usual]:
         return Usual(found, outlines, newest, others)
 
     return read_usual
-
-
-def occurred_at(outline: AnyOutline, record: Record) -> datetime:
-    """When a usual event happened: never after its record."""
-    told_at, record_at = parse_time(outline.told_at), from_milliseconds(record.timestamp)
-    assert told_at is not None  # noqa: S101 - narrows: both were checked when the record was read
-    assert record_at is not None  # noqa: S101
-    return min(told_at, record_at)
 
 
 def _is_suspicious(value: bytes) -> bool:

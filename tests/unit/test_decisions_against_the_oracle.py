@@ -22,8 +22,9 @@ from goalstream.domain.settlement import Settlement, settle
 from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import decode
 from goalstream.streams.frame import canonical_json
+from goalstream.streams.outlines import occurred_at
 from goalstream.streams.topics import EVENT_TOPICS
-from goalstream.streams.usual import occurred_at, usual_reader
+from goalstream.streams.usual import usual_reader
 from tests.oracle import generator, oracle
 from tests.oracle.history import GoalVersion, Headers, History, Record
 

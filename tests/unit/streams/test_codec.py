@@ -16,8 +16,9 @@ from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, WorkflowStat
 from goalstream.domain.references import ReferenceChange, ReferenceKind
 from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import decode
+from goalstream.streams.outlines import AnyOutline, occurred_at
 from goalstream.streams.topics import EVENT_TOPICS, READ_TOPICS
-from goalstream.streams.usual import MIN_BYTES_TO_NEST_TOO_DEEP, AnyOutline, occurred_at, usual_reader
+from goalstream.streams.usual import MIN_BYTES_TO_NEST_TOO_DEEP, usual_reader
 from tests.unit.streams.records import (
     ACCOUNT,
     CONTACT,
