@@ -11,7 +11,6 @@ import structlog
 
 from goalstream.domain.events import Event
 from goalstream.domain.facts import Fact, Match
-from goalstream.domain.goal_table import in_force
 from goalstream.domain.goals import GoalVersion
 from goalstream.observability import metrics
 from goalstream.streams.codec import Decoded, decode
@@ -19,7 +18,7 @@ from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.frame import canonical_json
 from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.in_hand import InHand, Told
-from goalstream.streams.outlines import occurred_at
+from goalstream.streams.outlines import outline_of
 from goalstream.streams.ports import Batch, Partition, Record
 from goalstream.streams.topics import EVENT_TOPICS
 from goalstream.streams.usual import Usual, usual_reader
@@ -76,16 +75,18 @@ class Matcher:
         if not newest:
             return
         horizon = await self._retry(
-            "refresh_goals", lambda: self._goals.complete_for(max(newest), lambda: list(_moments(read)))
+            "refresh_goals", lambda: self._goals.complete_for(max(newest), lambda: list(_moments(hand.topic, read)))
         )
         table = self._goals.table
-        find = table.finder(hand.topic)
+        could_match = table.screen(hand.topic)
         for partition, usual in read.usual.items():
-            for record, outline in zip(usual.records, usual.outlines, strict=True):
+            for record, raw in zip(usual.records, usual.outlines, strict=True):
                 try:
-                    entries = find(outline.account_id, outline.occurrence)
-                    if entries and in_force(entries, occurred_at(outline, record)):
-                        events.append((partition, record, _whole(hand.topic, record)))
+                    if could_match(raw.account_id, raw.occurrence) and (
+                        versions := table.match(outline_of(raw, hand.topic, record))
+                    ):
+                        whole = _whole(hand.topic, record)
+                        hand.told.append(Told(partition, record, _matches(whole, versions, horizon)))
                 except Exception as error:  # noqa: BLE001 - as above
                     hand.refuse(partition, record, error)
         for partition, record, event in events:
@@ -107,14 +108,14 @@ class Matcher:
             log.info("too_late", account=fact.account_id, event_id=fact.event_id, goal=fact.goal_id)
 
 
-def _moments(read: _Read) -> Iterator[datetime]:
+def _moments(topic: str, read: _Read) -> Iterator[datetime]:
     """When each event happened."""
     for _, _, item in read.others:
         if isinstance(item, Event):
             yield item.occurred_at
     for usual in read.usual.values():
-        for record, outline in zip(usual.records, usual.outlines, strict=True):
-            yield occurred_at(outline, record)
+        for record, raw in zip(usual.records, usual.outlines, strict=True):
+            yield outline_of(raw, topic, record).occurred_at
 
 
 def _whole(topic: str, record: Record) -> Event:

@@ -1,18 +1,15 @@
-"""Outlines: as much of an event as decides which goals it matches, as msgspec reads it from a plain envelope.
-
-An outline's data has what `domain.events` calls an occurrence, worked out when somebody asks.
-"""
+"""Outlines as msgspec reads them from plain envelopes: fields as they were sent, and their meaning when somebody asks for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from goalstream.domain.amounts import is_amount, parse_amount
+from goalstream.domain.events import Appointment, FormSubmission, Outline, Payment, StageChange, TagAdded
 from goalstream.domain.goals import GoalType
 from goalstream.domain.texts import MAX_TEXT_LENGTH, fold_name
 from goalstream.domain.times import from_milliseconds, parse_time
@@ -23,7 +20,7 @@ OptionalText = Text | None
 
 
 class _Data(msgspec.Struct, gc=False):
-    """An event's data as sent, which gives what its type tells for criteria when somebody asks."""
+    """An event's data as sent, with the attributes of its type's occurrence in `domain.events`."""
 
     contact_id: str
 
@@ -39,6 +36,9 @@ class _Tag(_Data, gc=False):
     @property
     def folded_name(self) -> str | None:
         return None if self.tag_name is None else fold_name(self.tag_name)
+
+    def told(self) -> TagAdded:
+        return TagAdded(self.tag_id, self.folded_name)
 
 
 class _Payment(_Data, gc=False):
@@ -65,16 +65,25 @@ class _Payment(_Data, gc=False):
         products = () if self.product_id is None else (self.product_id,)
         return (*products, *self.more_product_ids) if self.more_product_ids else products
 
+    def told(self) -> Payment:
+        return Payment(self.amount, self.currency, self.product_ids)
+
 
 class _Appointment(_Data, gc=False):
     appointment_id: OptionalText = None
     calendar_id: OptionalText = None
     service_id: OptionalText = None
 
+    def told(self) -> Appointment:
+        return Appointment(self.calendar_id, self.service_id)
+
 
 class _Form(_Data, gc=False):
     submission_id: OptionalText = None
     form_id: OptionalText = None
+
+    def told(self) -> FormSubmission:
+        return FormSubmission(self.form_id)
 
 
 class _Stage(_Data, gc=False):
@@ -83,12 +92,15 @@ class _Stage(_Data, gc=False):
     stage_id: OptionalText = None
     previous_stage_id: OptionalText = None
 
+    def told(self) -> StageChange:
+        return StageChange(self.pipeline_id, self.stage_id)
+
 
 _Type = TypeVar("_Type")
 _AnyData = TypeVar("_AnyData", _Tag, _Payment, _Appointment, _Form, _Stage)
 
 
-class Outline(msgspec.Struct, Generic[_Type, _AnyData], gc=False):
+class RawOutline(msgspec.Struct, Generic[_Type, _AnyData], gc=False):
     """As much of an event as decides which goals it matches."""
 
     account_id: str
@@ -99,7 +111,7 @@ class Outline(msgspec.Struct, Generic[_Type, _AnyData], gc=False):
     specversion: msgspec.UnsetType = msgspec.UNSET
 
 
-AnyOutline = Outline[Any, Any]
+AnyRawOutline = RawOutline[Any, Any]
 
 _DATA: Mapping[str, type[_Data]] = {
     GoalType.TAG_ADDED.event_type: _Tag,
@@ -110,15 +122,15 @@ _DATA: Mapping[str, type[_Data]] = {
 }
 
 
-def outline_decoder(topic: str) -> Callable[[bytes], AnyOutline]:
+def outline_decoder(topic: str) -> Callable[[bytes], AnyRawOutline]:
     """Reads the values of an event topic. Raises msgspec.DecodeError or ArithmeticError for what it does not understand."""
-    outline: Any = Outline[Literal[topic], _DATA[topic]]  # type: ignore[valid-type]
+    outline: Any = RawOutline[Literal[topic], _DATA[topic]]  # type: ignore[valid-type]
     return msgspec.json.Decoder(outline, float_hook=Decimal).decode
 
 
-def occurred_at(outline: AnyOutline, record: Record) -> datetime:
-    """When a usual event happened: never after its record."""
-    told_at, record_at = parse_time(outline.told_at), from_milliseconds(record.timestamp)
+def outline_of(raw: AnyRawOutline, topic: str, record: Record) -> Outline:
+    """What a usual record of a topic tells about its event, which never occurred after it."""
+    told_at, record_at = parse_time(raw.told_at), from_milliseconds(record.timestamp)
     assert told_at is not None  # noqa: S101 - narrows: both were checked when the record was read
     assert record_at is not None  # noqa: S101
-    return min(told_at, record_at)
+    return Outline(topic, raw.account_id, min(told_at, record_at), raw.occurrence.told())

@@ -20,7 +20,7 @@ from goalstream.domain.texts import are_uuids, is_uuid
 from goalstream.domain.times import LAST_MILLISECOND, parse_time
 from goalstream.streams.envelope import MAX_DEPTH
 from goalstream.streams.frame import known_account
-from goalstream.streams.outlines import AnyOutline, outline_decoder
+from goalstream.streams.outlines import AnyRawOutline, outline_decoder
 from goalstream.streams.ports import Record
 
 MIN_BYTES_TO_NEST_TOO_DEEP = 350
@@ -42,7 +42,7 @@ class Usual(NamedTuple):
     """
 
     records: list[Record]
-    outlines: list[AnyOutline]
+    outlines: list[AnyRawOutline]
     newest: datetime | None
     others: list[Record]
 
@@ -53,7 +53,7 @@ def usual_reader(topic: str) -> Callable[[Sequence[Record]], Usual]:
 
     def read_usual(records: Sequence[Record]) -> Usual:
         found: list[Record] = []
-        outlines: list[AnyOutline] = []
+        outlines: list[AnyRawOutline] = []
         others: list[Record] = []
         for record in records:
             value = record.value
@@ -99,7 +99,7 @@ def _is_utf8(value: bytes) -> bool:
     return True
 
 
-def _is_valid(outline: AnyOutline) -> bool:
+def _is_valid(outline: AnyRawOutline) -> bool:
     """Whether the fields hold what `codec` would accept, and as it would write them."""
     return (
         known_account(outline.account_id) == outline.account_id
@@ -109,7 +109,7 @@ def _is_valid(outline: AnyOutline) -> bool:
     )
 
 
-def _newest_if_valid(outlines: Sequence[AnyOutline]) -> datetime | None:
+def _newest_if_valid(outlines: Sequence[AnyRawOutline]) -> datetime | None:
     """The last time told, rounded up; None where not all of many are valid, which is a fourth of the work of looking at each."""
     accounts = {outline.account_id for outline in outlines}
     if any(known_account(account) != account for account in accounts):

@@ -17,12 +17,12 @@ import pytest
 from goalstream.domain import goals
 from goalstream.domain.events import Event
 from goalstream.domain.facts import EnrollmentFacts, Match
-from goalstream.domain.goal_table import GoalTable, in_force
+from goalstream.domain.goal_table import GoalTable
 from goalstream.domain.settlement import Settlement, settle
 from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import decode
 from goalstream.streams.frame import canonical_json
-from goalstream.streams.outlines import occurred_at
+from goalstream.streams.outlines import outline_of
 from goalstream.streams.topics import EVENT_TOPICS
 from goalstream.streams.usual import usual_reader
 from tests.oracle import generator, oracle
@@ -126,8 +126,8 @@ class Product:
             return
         versions = self._table.match(decoded)
         if outline is not None:
-            entries = self._table.finder(record.topic)(outline.account_id, outline.occurrence)
-            assert in_force(entries, occurred_at(outline, record)) == versions
+            assert self._table.match(outline_of(outline, record.topic, record)) == versions
+            assert not versions or self._table.screen(record.topic)(outline.account_id, outline.occurrence)
         self._facts[decoded.account_id]["matches"] += [match_of(decoded, version) for version in versions]
 
     def _settle(self, account_id: str, enrollment_id: str, lateness: timedelta) -> Settlement:

@@ -16,7 +16,7 @@ from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, WorkflowStat
 from goalstream.domain.references import ReferenceChange, ReferenceKind
 from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import decode
-from goalstream.streams.outlines import AnyOutline, occurred_at
+from goalstream.streams.outlines import AnyRawOutline, outline_of
 from goalstream.streams.topics import EVENT_TOPICS, READ_TOPICS
 from goalstream.streams.usual import MIN_BYTES_TO_NEST_TOO_DEEP, usual_reader
 from tests.unit.streams.records import (
@@ -494,7 +494,7 @@ USUAL = st.fixed_dictionaries(
 READ_USUAL = {topic: usual_reader(topic) for topic in EVENT_TOPICS}
 
 
-def outline(topic: str, told: FakeRecord) -> AnyOutline | None:
+def outline(topic: str, told: FakeRecord) -> AnyRawOutline | None:
     """The outline of a record; None where it is not usual."""
     usual = READ_USUAL[topic]([told])
     assert len(usual.outlines) == len(usual.records) == 1 - len(usual.others)
@@ -519,9 +519,13 @@ def test_a_usual_record_is_read_as_any_other(topic: str, told: list[tuple[dict[s
     for found, its_outline in zip(usual.records, usual.outlines, strict=True):
         decoded = decode(topic, found)
         assert isinstance(decoded, Event)
-        assert (its_outline.account_id, occurred_at(its_outline, found)) == (decoded.account_id, decoded.occurred_at)
+        assert (its_outline.account_id, outline_of(its_outline, topic, found).occurred_at) == (
+            decoded.account_id,
+            decoded.occurred_at,
+        )
         assert usual.newest is not None
         assert decoded.occurred_at <= usual.newest
+        assert outline_of(its_outline, topic, found).occurrence == decoded.occurrence
         names = decoded.occurrence._fields
         assert [getattr(its_outline.occurrence, name) for name in names] == list(decoded.occurrence)
 
