@@ -1,7 +1,7 @@
 """The worker's goal table, and up to which moment it is proved to be complete (the horizon).
 
-A change takes effect `activation_delay` after it was accepted. A refresh that began at the database's time T has seen
-every change accepted before T, so the table is complete for every moment up to T + delay.
+A change takes effect `activation_delay` after it was accepted. A refresh whose last portion was read at the database's time T
+has seen every change accepted before T, so the table is complete for every moment up to T + delay.
 """
 
 from __future__ import annotations
@@ -65,16 +65,26 @@ class GoalCache:
         mine = self._asked
         async with self._lock:
             if self._answered < mine or self._clock is None:
-                serving = self._asked
-                changes = await self._source.changes_since(self._last_change_id)
-                self.table.add(changes.versions)
-                self._last_change_id = changes.last_change_id
-                self._clock = changes.clock
+                self._clock = await self._read_changes()
+            return self._clock
+
+    async def _read_changes(self) -> datetime:
+        """Reads in portions, between which the event loop goes on. Returns the clock of the last, which alone proves anything.
+
+        What a portion brings takes effect after the horizon that was proved before: until then it changes no decision.
+        """
+        while True:
+            serving = self._asked
+            changes = await self._source.changes_since(self._last_change_id)
+            self.table.add(changes.versions)
+            self._last_change_id = changes.last_change_id
+            if changes.versions:
+                metrics.GOALS.set(len(self.table))
+            if changes.is_complete:
                 self._proved_at = self._monotonic()
                 self._answered = serving
-                if changes.versions:
-                    metrics.GOALS.set(len(self.table))
-            return self._clock
+                return changes.clock
+            await asyncio.sleep(0)
 
     async def keep_fresh(self) -> None:
         """Refreshes for ever. Raises DatabaseUnavailable."""

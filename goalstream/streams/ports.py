@@ -65,7 +65,7 @@ class Ledger(Protocol):
 
 
 class GoalChanges(Protocol):
-    """Goal versions accepted since a change, complete up to the database's `clock`."""
+    """Goal versions accepted since a change; all of them up to the database's `clock`, if they are complete."""
 
     @property
     def clock(self) -> datetime: ...
@@ -73,10 +73,12 @@ class GoalChanges(Protocol):
     def last_change_id(self) -> int: ...
     @property
     def versions(self) -> Sequence[GoalVersion]: ...
+    @property
+    def is_complete(self) -> bool: ...
 
 
 class GoalSource(Protocol):
-    """Where goal versions come from."""
+    """Where goal versions come from, in portions that hold up the event loop for milliseconds."""
 
     async def changes_since(self, change_id: int) -> GoalChanges: ...
 
