@@ -54,7 +54,7 @@ READ: dict[str, set[str]] = {
     "facts._STORE_STARTED_ENROLLMENTS": set(),
     "facts._STORE_STARTS": set(),
     "facts._STORE_STATUSES": set(),
-    "goal_changes.changes_since": {"goal_versions_by_change(change_id)"},
+    "goal_changes._CHANGES": {"goal_versions_by_change(change_id)"},
     "goal_versions._INSERT_AUDIT": set(),
     "goal_versions._INSERT_GOAL": set(),
     "goal_versions._INSERT_VERSION": set(),
