@@ -20,10 +20,12 @@ from asyncpg.prepared_stmt import PreparedStatement
 
 import goalstream.storage
 from goalstream.detection import GoalAchievementService, GoalDetectionService, Storage
+from goalstream.domain.access import Scope
 from goalstream.domain.facts import Fact
 from goalstream.domain.goals import FormCriteria, GoalType, GoalVersion
 from goalstream.errors import NotEligible
 from goalstream.storage.activation import check_activation
+from goalstream.storage.api_keys import KeyBook, look_up, note_use
 from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.goal_changes import changes_since
 from goalstream.storage.outbox import Outbox
@@ -102,7 +104,17 @@ async def execute_all(
     await world.tell(*(world.end(enrollment_id=enrollment) for _, enrollment in people))
     await _ask(api, world)
     await _call(api, world, goals[1], *people[2])
+    await _open_with_keys(api, world)
     await _clean(world)
+
+
+async def _open_with_keys(api: Database, world: World) -> None:
+    book = KeyBook(world.database)
+    key, _ = await book.create(world.account_id, name="shop", scopes=[Scope.GOALS_READ], expires_in=None, actor="ada")
+    await book.keys(world.account_id)
+    await look_up(api, key)
+    await note_use(api, key)
+    await book.revoke(key.key_id, actor="ada")
 
 
 async def _configure(world: World) -> None:
