@@ -5,6 +5,7 @@ processes      worker, api, dev                                   events     sen
 installation   migrate, topics, config, token                     dead_letters   list, show, redrive, drop
 letter_views   how dead letters look                              moments    when, or how long ago
 letter_choice  which dead letters a person means                  doctor     doctor
+schemas        list, show, validate
 """
 
 from goalstream.cli.program import main
