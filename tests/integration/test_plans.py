@@ -23,7 +23,7 @@ READ: dict[str, set[str]] = {
     "achievements._WRITE": set(),
     "api_keys._AUDIT": set(),
     "api_keys._INSERT": set(),
-    "api_keys._LIST": {"all of api_keys"},  # operators look at them all
+    "api_keys._LIST": {"api_keys_pkey(account_id)"},
     "api_keys._LOCK": {"api_keys_pkey(key_id)"},
     "api_keys._LOOK_UP": {"api_keys_pkey(account_id, key_id)"},
     "api_keys._NOTE_USE": {"api_keys_pkey(account_id, key_id)"},
