@@ -20,7 +20,7 @@ from goalstream.streams.processor import Processor
 
 log = structlog.get_logger()
 
-BATCHES_IN_FLIGHT = 4
+BATCHES_IN_FLIGHT = 8
 """Of a topic, after matching; what is in them stays in memory until it is settled."""
 
 

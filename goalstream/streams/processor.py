@@ -23,8 +23,8 @@ from goalstream.streams.together import Together
 
 log = structlog.get_logger()
 
-FULL_POLL = 500
-"""Records of a poll that was full, or nearly so: a worker that keeps up sees a few dozen."""
+FULL_POLL = 100
+"""Records of a topic in a poll of many topics that was full, or nearly so: a worker that keeps up sees a few dozen."""
 
 
 class Processor:

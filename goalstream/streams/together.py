@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from goalstream.domain.facts import Fact
 
-ENOUGH_FACTS = 250
+ENOUGH_FACTS = 150
 """So many, and the fixed costs of a settlement no longer count; PostgreSQL settles 500 enrollments in a transaction."""
 
 LONGEST_WAIT_SECONDS = 0.05

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from goalstream.storage.pool import Database
@@ -71,13 +71,29 @@ async def compare(
     versions: Sequence[GoalVersion],
     *,
     excused: Callable[[Record], bool] = lambda _: False,
+    since: Mapping[Partition, int] | None = None,
 ) -> Findings:
-    """What was acknowledged at a moment and not stored."""
-    told = await asyncio.to_thread(stage.topics.read, [*{topic for topic, _ in then.committed}])
+    """What was acknowledged at a moment, or between two, and not stored."""
+    told = await asyncio.to_thread(stage.topics.read, [*{topic for topic, _ in then.committed}], since)
     below = [one for one in told if one.origin[2] < then.committed.get(one.origin[:2], 0) and not excused(one.record)]
     missing = sorted(map(str, facts(below, versions) - then.in_database))
     stage.note("acknowledged is stored", acknowledged=len(below), missing=missing[:20])
     return Findings(lost=[f"acknowledged, but not in PostgreSQL: {one}" for one in missing])
+
+
+class Watch:
+    """Looks at many kills, one after the other: each time at what was acknowledged since the last."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._seen: Mapping[Partition, int] = {}
+
+    async def look(self, versions: Sequence[GoalVersion]) -> Findings:
+        """What was acknowledged since the last look, and is not stored."""
+        then = await moment(self._stage)
+        findings = await compare(self._stage, then, versions, since=self._seen)
+        self._seen = then.committed
+        return findings
 
 
 def facts(records: Iterable[Stored], versions: Iterable[GoalVersion]) -> set[Key]:

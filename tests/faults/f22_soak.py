@@ -123,6 +123,7 @@ async def _stream(here: Stage, accounts: Sequence[str], chance: Random) -> None:
 
 async def _kill(here: Stage, victim: WorkerProcess, chance: Random, outcome: Outcome) -> None:
     """Once a minute, somewhere in it."""
+    watch = acknowledged.Watch(here)
     for _ in range(SECONDS // KILL_EVERY_SECONDS):
         minute = asyncio.create_task(asyncio.sleep(KILL_EVERY_SECONDS))
         await asyncio.sleep(chance.uniform(5, KILL_EVERY_SECONDS / 3))
@@ -131,7 +132,7 @@ async def _kill(here: Stage, victim: WorkerProcess, chance: Random, outcome: Out
         here.note("killed", worker=victim.name)
         victim.start()
         outcome.recoveries.append(await recovered(here, killed_at, RECOVERED_SECONDS))
-        outcome.findings.add(await acknowledged.look(here, await evidence.goal_versions(here.database)))
+        outcome.findings.add(await watch.look(await evidence.goal_versions(here.database)))
         await minute
 
 

@@ -154,12 +154,15 @@ class Topics:
             return []
         return [len(member.assignment.topic_partitions) for member in described.members]
 
-    def read(self, topics: Iterable[str]) -> list[Stored]:
-        """Everything that topics hold now."""
-        ends = self.ends(topics)
+    def read(self, topics: Iterable[str], since: Mapping[Partition, int] | None = None) -> list[Stored]:
+        """Everything that topics hold now, or what they have got since certain offsets."""
+        begins = since or {}
+        ends = {partition: end for partition, end in self.ends(topics).items() if end > begins.get(partition, 0)}
         consumer = self.consumer()
         try:
-            consumer.assign([TopicPartition(self.prefix + topic, number, 0) for topic, number in ends])
+            consumer.assign(
+                [TopicPartition(self.prefix + topic, number, begins.get((topic, number), 0)) for topic, number in ends]
+            )
             found: list[Stored] = []
             open_ends, deadline = dict(ends), time.monotonic() + ANSWER_SECONDS
             while open_ends:
