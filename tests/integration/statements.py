@@ -20,10 +20,12 @@ from asyncpg.prepared_stmt import PreparedStatement
 
 import goalstream.storage
 from goalstream.detection import GoalAchievementService, GoalDetectionService, Storage
+from goalstream.domain.access import Scope
 from goalstream.domain.facts import Fact
 from goalstream.domain.goals import FormCriteria, GoalType, GoalVersion
 from goalstream.errors import NotEligible
 from goalstream.storage.activation import check_activation
+from goalstream.storage.api_keys import KeyBook, look_up, note_use
 from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.goal_changes import changes_since
 from goalstream.storage.outbox import Outbox
@@ -102,6 +104,7 @@ async def execute_all(
     await world.tell(*(world.end(enrollment_id=enrollment) for _, enrollment in people))
     await _ask(api, world)
     await _call(api, world, goals[1], *people[2])
+    await _give_keys(api, world)
     await _clean(world)
 
 
@@ -157,6 +160,19 @@ async def _call(api: Database, world: World, goal: GoalVersion, contact_id: str,
             goal_type=goal.goal_type,
             trigger_event={"event_id": "api-1"},
         )
+
+
+async def _give_keys(api: Database, world: World) -> None:
+    """A key is made, used and revoked, and another made."""
+    book = KeyBook(world.database)
+    for name in ("one", "another"):
+        key, _ = await book.create(
+            world.account_id, name=name, scopes=[Scope.GOALS_READ], expires_in=timedelta(days=1), actor="ada"
+        )
+    await look_up(api, key)
+    await note_use(api, key)
+    first, *_ = await book.keys()
+    await book.revoke(first.key_id, actor="ada")
 
 
 async def _clean(world: World) -> None:

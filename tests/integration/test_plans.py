@@ -21,6 +21,14 @@ READ: dict[str, set[str]] = {
     "achievements._ACHIEVED_BY": {"achievements_pkey(account_id, enrollment_id, goal_id)"},
     "achievements._READ": {"achievements_pkey(account_id, enrollment_id)"},
     "achievements._WRITE": set(),
+    "api_keys._AUDIT": set(),
+    "api_keys._INSERT": set(),
+    # Operators look at all there are; those are few.
+    "api_keys._LIST": {"all of api_keys"},
+    "api_keys._LOCK": {"api_keys_pkey(key_id)"},
+    "api_keys._LOOK_UP": {"api_keys_pkey(account_id, key_id)"},
+    "api_keys._NOTE_USE": {"api_keys_pkey(account_id, key_id)"},
+    "api_keys._REVOKE": {"api_keys_pkey(account_id, key_id)"},
     "cleaning._DELETE_AUDIT": {"audit_by_time(at)"},
     "cleaning._DELETE_MATCHES": {"matches_by_record(record_at)"},
     "cleaning._REMOVE_ENROLLMENTS": {
