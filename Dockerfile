@@ -10,6 +10,7 @@ COPY pyproject.toml uv.lock ./
 RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-install-project
 COPY README.md LICENSE ./
 COPY migrations migrations
+COPY schemas schemas
 COPY goalstream goalstream
 RUN --mount=type=cache,target=/root/.cache/uv uv sync --frozen --no-dev --no-editable
 

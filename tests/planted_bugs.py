@@ -22,6 +22,7 @@ WHAT_IS_COPIED = (
     "goalstream",
     "tests",
     "migrations",
+    "schemas",
     "pyproject.toml",
     "README.md",
     "Dockerfile",

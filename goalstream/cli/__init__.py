@@ -6,6 +6,7 @@ installation   migrate, topics, config, token                     dead_letters  
 letter_views   how dead letters look                              moments    when, or for how long
 letter_choice  which dead letters a person means                  doctor     doctor
 api_keys       create, list, revoke                               key_views  how API keys look
+schemas        list, show, validate
 """
 
 from goalstream.cli.program import main

@@ -39,7 +39,7 @@ def open_envelope(value: bytes | None, headers: Headers) -> Envelope:
     if value is None:
         raise InvalidRecord("not_json", "the record has no value")
     if not headers:
-        document = _parse(value)
+        document = parse_object(value)
         return _structured(document, {}) if "specversion" in document else _plain(document, None)
     attributes = _texts(headers)
     content_type = attributes.get("content-type", "").split(";")[0].strip().lower()
@@ -48,7 +48,7 @@ def open_envelope(value: bytes | None, headers: Headers) -> Envelope:
     is_binary = any(name.startswith("ce_") for name in attributes)
     if is_binary and content_type and not _is_json(content_type) and content_type != "application/cloudevents+json":
         raise InvalidRecord("bad_cloudevent", f"content type {content_type} is not JSON")
-    document = _parse(value)
+    document = parse_object(value)
     if any(map(has_forbidden_character, attributes.values())):
         raise InvalidRecord("forbidden_character", "a header holds U+0000")
     if content_type == "application/cloudevents+json" or (not is_binary and "specversion" in document):
@@ -109,8 +109,11 @@ def _valid_trace(traceparent: object) -> str | None:
     return traceparent if isinstance(traceparent, str) and _TRACEPARENT(traceparent) else None
 
 
-def _parse(value: bytes) -> dict[str, Any]:
-    """The JSON object in `value`. The dear checks run only where a cheap look at the bytes raises suspicion."""
+def parse_object(value: bytes) -> dict[str, Any]:
+    """The JSON object in `value`, its numbers int or Decimal. Raises InvalidRecord: not_json or forbidden_character.
+
+    The dear checks run only where a cheap look at the bytes raises suspicion.
+    """
     try:
         document = _decoder.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

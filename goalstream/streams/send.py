@@ -41,7 +41,7 @@ async def send_files(
     """
     report = SendReport()
     with ExitStack() as stack:
-        lines = _lines([(name, _open(name, stack)) for name in names])
+        lines = numbered_lines(names, stack)
         progress = stack.enter_context(Progress(console=console, transient=True, disable=not console.is_terminal))
         task = progress.add_task("sending", total=None)
         producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, enable_idempotence=True, linger_ms=5)
@@ -85,6 +85,14 @@ def _open(name: str, stack: ExitStack) -> BinaryIO:
         return stack.enter_context(open(name, "rb"))
     except OSError as error:
         raise OperatorError(f"{name}: {error.strerror}") from None
+
+
+def numbered_lines(names: Sequence[str], stack: ExitStack) -> Iterator[tuple[str, bytes]]:
+    """The lines of files (`-`: standard input) that are not blank, each with its place, `file:line`.
+
+    Raises OperatorError at once for a file that cannot be read.
+    """
+    return _lines([(name, _open(name, stack)) for name in names])
 
 
 def _lines(files: Sequence[tuple[str, BinaryIO]]) -> Iterator[tuple[str, bytes]]:

@@ -104,8 +104,17 @@ async def execute_all(
     await world.tell(*(world.end(enrollment_id=enrollment) for _, enrollment in people))
     await _ask(api, world)
     await _call(api, world, goals[1], *people[2])
-    await _give_keys(api, world)
+    await _open_with_keys(api, world)
     await _clean(world)
+
+
+async def _open_with_keys(api: Database, world: World) -> None:
+    book = KeyBook(world.database)
+    key, _ = await book.create(world.account_id, name="shop", scopes=[Scope.GOALS_READ], expires_in=None, actor="ada")
+    await book.keys(world.account_id)
+    await look_up(api, key)
+    await note_use(api, key)
+    await book.revoke(key.key_id, actor="ada")
 
 
 async def _configure(world: World) -> None:
@@ -160,19 +169,6 @@ async def _call(api: Database, world: World, goal: GoalVersion, contact_id: str,
             goal_type=goal.goal_type,
             trigger_event={"event_id": "api-1"},
         )
-
-
-async def _give_keys(api: Database, world: World) -> None:
-    """A key is made, used and revoked, and another made."""
-    book = KeyBook(world.database)
-    for name in ("one", "another"):
-        key, _ = await book.create(
-            world.account_id, name=name, scopes=[Scope.GOALS_READ], expires_in=timedelta(days=1), actor="ada"
-        )
-    await look_up(api, key)
-    await note_use(api, key)
-    first, *_ = await book.keys()
-    await book.revoke(first.key_id, actor="ada")
 
 
 async def _clean(world: World) -> None:

@@ -27,6 +27,7 @@ from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.processor import Processor
 from goalstream.streams.publisher import Publisher
 from goalstream.worker import GoalSource
+from tests.contract.strict import check_published
 from tests.integration.builders import World, put_goal_versions
 from tests.oracle import generator, oracle
 from tests.oracle.history import Headers, History, Record
@@ -158,6 +159,11 @@ async def check(world: World, workers: Sequence[Worker], told: History) -> None:
     exits = Counter((body["account_id"], body["workflow_enrollment_id"]) for _, body, _ in messages(workers, EXIT))
     assert all(count == 1 for count in exits.values())
     assert oracle.exits(told, LATENESS) <= exits.keys()
+
+    for worker in workers:
+        for topic, _, value, headers in worker.producer.sent:
+            if topic != DEAD_LETTER:
+                check_published(topic, value or b"", {name: (text or b"").decode() for name, text in headers})
 
     bad = {
         (record.topic, record.key, record.value, record.headers, reason)

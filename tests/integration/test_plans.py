@@ -23,8 +23,8 @@ READ: dict[str, set[str]] = {
     "achievements._WRITE": set(),
     "api_keys._AUDIT": set(),
     "api_keys._INSERT": set(),
-    # Operators look at all there are; those are few.
-    "api_keys._LIST": {"all of api_keys"},
+    # Of one account or of all: operators look at them, and they are few.
+    "api_keys._LIST": {"api_keys_pkey(account_id)", "all of api_keys"},
     "api_keys._LOCK": {"api_keys_pkey(key_id)"},
     "api_keys._LOOK_UP": {"api_keys_pkey(account_id, key_id)"},
     "api_keys._NOTE_USE": {"api_keys_pkey(account_id, key_id)"},
