@@ -86,6 +86,8 @@ class Settings(BaseSettings):
     def _is_long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None and len(secret.get_secret_value().encode()) < 32:
             raise ValueError("must have at least 32 bytes")
+        if secret is not None and any(mark in secret.get_secret_value() for mark in ("-----BEGIN", "ssh-", '"kty"')):
+            raise ValueError("must be a secret, and not a key or certificate that others may know")
         return secret
 
     @field_validator("jwks_url")

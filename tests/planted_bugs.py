@@ -1,4 +1,4 @@
-"""Breaks every rule of the decision once, and looks whether the tests notice.
+"""Breaks every rule of the decision, and of who may ask, once, and looks whether the tests notice.
 
 python -m tests.planted_bugs [--only NAME]      prints a table; exit code 1 when a bug was not found
 """
@@ -63,6 +63,15 @@ ON_POSTGRESQL = (
     "tests/integration/test_interleavings.py",
 )
 
+TOKENS = "goalstream/api/tokens.py"
+REMOTE_KEYS = "goalstream/api/remote_keys.py"
+JWKS = "goalstream/api/jwks.py"
+API_KEYS = "goalstream/storage/api_keys.py"
+OF_TOKENS = ("tests/unit/test_tokens.py", "tests/unit/test_gate.py")
+OF_PUBLIC_KEYS = ("tests/unit/test_jwks.py", "tests/unit/test_remote_keys.py")
+OF_REQUESTS = ("tests/unit/test_api_requests.py", "tests/unit/test_rate_limit.py")
+OF_API_KEYS = ("tests/integration/test_api_keys.py",)
+
 BUGS = [
     Bug("1", "the enrollment's own trigger counts", SETTLEMENT, "if start.trigger_event_id == match.event_id:", "if False:"),
     Bug("1", "a window is closed at its end", SETTLEMENT, "start.entered_at >= version.window", "start.entered_at > version.window"),
@@ -124,6 +133,27 @@ BUGS = [
     Bug("19", "data is not erased from achievements", LEDGER, "await erase_recorded(connection, touched, families)", "pass", ON_POSTGRESQL),
     Bug("19", "relatives are not looked for", TOUCHED, "for member in families.members((account_id, contact_id))", "for member in (contact_id,)", ON_POSTGRESQL),
     Bug("20", "enrollments are not locked", "goalstream/storage/enrollments.py", '_LOCK = f"{_ROWS} for update of enrollments"', '_LOCK = _ROWS', ON_POSTGRESQL),
+    Bug("HTTP", "a token need not end", TOKENS, '"require": ["exp", "sub", "account_id"]', '"require": ["sub", "account_id"]', OF_TOKENS),
+    Bug("HTTP", "a token is for every audience", TOKENS, '"account_id"]}', '"account_id"], "verify_aud": False}', OF_TOKENS),
+    Bug("HTTP", "a token is from every issuer", TOKENS, "issuer=rules.issuer,", "issuer=None,", OF_TOKENS),
+    Bug("HTTP", "clocks may not differ", TOKENS, "leeway=rules.leeway_seconds,", "leeway=0,", OF_TOKENS),
+    Bug("HTTP", "signatures are not looked at", TOKENS, '"account_id"]}', '"account_id"], "verify_signature": False, "verify_exp": True}', OF_TOKENS),
+    Bug("HTTP", "a token chooses the algorithm of a key", JWKS, "return self._keys.get((algorithm, key_id))", "return next((key._replace(algorithm=algorithm) for (_, name), key in self._keys.items() if name == key_id), None)", OF_PUBLIC_KEYS),
+    Bug("HTTP", "any algorithm has public keys", "goalstream/api/gate.py", "if signature.algorithm in PUBLIC_ALGORITHMS and", "if", OF_TOKENS),
+    Bug("HTTP", "keys for encryption check signatures", JWKS, 'or entry.get("use", "sig") != "sig"', "", OF_PUBLIC_KEYS),
+    Bug("HTTP", "short keys check signatures", JWKS, "material.key_size < LEAST_RSA_BITS", "False", OF_PUBLIC_KEYS),
+    Bug("HTTP", "keys are for the algorithm of others", JWKS, 'or entry.get("alg", algorithm) != algorithm', "", OF_PUBLIC_KEYS),
+    Bug("HTTP", "an outage takes the known keys away", REMOTE_KEYS, 'JWKS_READS.labels("failed").inc()', "self._keys = None", OF_PUBLIC_KEYS),
+    Bug("HTTP", "every unknown key is asked for", REMOTE_KEYS, ">= UNKNOWN_KEY_SECONDS", ">= 0", OF_PUBLIC_KEYS),
+    Bug("HTTP", "unknown keys are not asked for", REMOTE_KEYS, "if key is None and self._may_ask():", "if False:", OF_PUBLIC_KEYS),
+    Bug("HTTP", "a request that is given up takes the reading along", REMOTE_KEYS, "await asyncio.shield(self._reading)", "await self._reading", OF_PUBLIC_KEYS),
+    Bug("HTTP", "scopes are not needed", "goalstream/api/auth.py", "if scope not in principal.scopes]", "if not principal.scopes]", OF_REQUESTS),
+    Bug("HTTP", "accounts share a limit", "goalstream/api/rate_limit.py", "self._buckets.pop(account_id,", "self._buckets.pop('',", OF_REQUESTS),
+    Bug("HTTP", "a silent account saves up", "goalstream/api/rate_limit.py", "min(left + (now - at) / each, float(self._per_minute))", "left + (now - at) / each", OF_REQUESTS),
+    Bug("HTTP", "a revoked key is good", "goalstream/api/gate.py", "is not State.ACTIVE", "is State.EXPIRED", OF_API_KEYS),
+    Bug("HTTP", "an expired key is good", "goalstream/api/gate.py", "is not State.ACTIVE", "is State.REVOKED", OF_API_KEYS),
+    Bug("HTTP", "a key's secret is not compared", API_KEYS, 'not hmac.compare_digest(row["digest"], key.digest)', "False", OF_API_KEYS),
+    Bug("HTTP", "the use of a key is noted every time", API_KEYS, "   and (last_used_at is null or last_used_at < clock_timestamp() - interval '1 minute')\n", "", OF_API_KEYS),
 ]  # fmt: skip
 
 

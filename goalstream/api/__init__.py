@@ -1,7 +1,10 @@
 """HTTP: goals and statistics under /api/v1, problem+json, bearer tokens.
 
-app       the application           server     running it              auth, tokens  who may do what
+app       the application           server     running it              auth          who may do what, and how often
 goals     routes of goals           stats      routes of statistics    activation    a workflow's goals checked
 bodies    what requests hold        contract   the OpenAPI document    schemas       its request bodies
 problems  how errors are told       pages      /docs                   parts         what routes share
+gate      who asks                  tokens     JWT, and their rules    rate_limit    token buckets
+jwks      which public keys count   remote_keys  keeping them fresh    fetch         reading a document from elsewhere
+jwks_checkup  what the doctor asks
 """

@@ -33,7 +33,8 @@ class RateLimit:
         return 0.0 if is_allowed else (1 - left) * each
 
     def _forget_full(self, now: float) -> None:
-        while self._buckets:
+        """Ends at the latest with the account that asked just now."""
+        while True:
             account_id, (_, at) = next(iter(self._buckets.items()))
             if now - at < BUCKET_SECONDS:
                 return

@@ -86,7 +86,7 @@ def read_signature(token: str) -> Signature:
     """
     try:
         header = jwt.get_unverified_header(token)
-    except (jwt.InvalidTokenError, ValueError) as error:
+    except (jwt.PyJWTError, ValueError) as error:
         raise InvalidToken(str(error)) from None
     algorithm = header.get("alg")
     if not isinstance(algorithm, str):
@@ -108,7 +108,7 @@ def verify_token(token: str, key: Key, rules: Rules) -> Principal:
         )
     except jwt.InvalidAudienceError:
         raise InvalidToken("it is for another audience") from None
-    except (jwt.InvalidTokenError, ValueError) as error:
+    except (jwt.PyJWTError, ValueError) as error:
         raise InvalidToken(str(error)) from None
     return _principal(claims)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, TypeAlias, TypeVar
+from uuid import UUID
 
 import typer
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from goalstream.storage.api_keys import KeyBook
 
 app = typer.Typer(help="Makes, lists and revokes API keys.", no_args_is_help=True)
+
+_DIGITS = re.compile("[0-9a-fA-F]{32}").fullmatch
 
 MAX_LIFE = timedelta(days=3650)
 USUAL_SCOPES = (Scope.GOALS_READ, Scope.GOALS_WRITE)
@@ -82,7 +86,7 @@ def list_keys(
 
 @app.command()
 def revoke(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="as `list` shows it; never the key itself")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="as `list` shows it, or as it stands in the key")],
     by: By = "operator",
     as_json: Json = False,
 ) -> None:
@@ -90,10 +94,12 @@ def revoke(
     from goalstream.cli import key_views as views
 
     problems = _text_problems("--by", by)
-    if not is_uuid(key_id):
-        problems.append("ID: it is no UUID; `goalstream api-keys list` shows them")
+    digits = key_id.replace("-", "")
+    if not _DIGITS(digits):
+        problems.append("ID: it is none; `goalstream api-keys list` shows them")
     if problems:
         raise SettingsError(*problems)
+    key_id = str(UUID(digits))
     record = _with_book(lambda book: book.revoke(key_id, actor=by))
     if record is None:
         raise OperatorError(f"there is no API key {key_id}: look with `goalstream api-keys list`")

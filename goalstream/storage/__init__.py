@@ -7,4 +7,5 @@ facts          storing facts, finding what they touch                  ledger   
 achievements   settle: lock, read, write the difference                outbox        messages still to be published
 activation     whether a workflow's goals name what exists            stats         how well goals convert
 workflow_goals all that a workflow's goals were, for one event        codecs        rows and JSON to domain values
+api_keys       keys of the API: made, looked up, revoked
 """

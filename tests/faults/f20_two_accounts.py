@@ -1,5 +1,5 @@
-"""F20: two accounts that have the same ids everywhere: honest requests, requests for what is the other's, forged tokens, and
-PostgreSQL asked without the API in between.
+"""F20: two accounts that have the same ids everywhere: honest requests, requests for what is the other's, forged tokens and keys,
+and PostgreSQL asked without the API in between.
 
 Everything that an account owns carries its mark, so that a glance at an answer tells whose it is.
 """
@@ -21,12 +21,14 @@ from goalstream.api.server import serve
 from goalstream.config import Settings
 from goalstream.detection import GoalDetectionService, Storage
 from goalstream.storage.pool import Database
-from tests.faults.forged_tokens import FORGERS, claims_of, signed
+from tests.faults.forged_tokens import FORGERS, TRUSTED, claims_of, signed
 from tests.faults.judge import Findings
 from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import Ground, Stage, stage
 from tests.faults.twin_accounts import TABLES, Twin, everything, twins
 from tests.integration.builders import LATENESS, new_id
+from tests.services.key_server import running_key_server
+from tests.signers import ALGORITHMS, jwks
 
 REQUESTS = {Size.CI: 200, Size.FULL: 5_000}
 SECRET = "a secret that only the API knows, and no forger, long enough for every algorithm"
@@ -57,6 +59,7 @@ class Asker:
                 self._the_others,
                 self._forged,
                 self._forged,
+                self._forged_key,
                 self._past_the_api,
                 self._in_process,
             ]
@@ -97,8 +100,8 @@ class Asker:
                 ("DELETE", None),
             ]
         )
-        headers = {"authorization": signed(claims_of(mine.account_id, self._now), SECRET)}
-        answer = await self._api.request(method, path, json=body, headers=headers | {"if-match": "*"})
+        headers = {"authorization": self._proof(mine), "if-match": "*"}
+        answer = await self._api.request(method, path, json=body, headers=headers)
         self._expect(answer, {404}, None, other)
         listed = await self._get(f"/api/v1/workflows/{other.own_workflow}/goals", mine)
         self._expect(listed, {200}, None, other)
@@ -114,6 +117,29 @@ class Asker:
         name = self._chance.choice(list(FORGERS))
         forge, status = FORGERS[name]
         header = forge(claims_of(other.account_id, self._now), SECRET, self._chance)
+        await self._knock(header, status, f"a token with {name}", mine, other)
+
+    async def _forged_key(self, mine: Twin, other: Twin) -> None:
+        """An API key of which anything is not as it was given out opens nothing either."""
+        _, account, key_id, secret = mine.key.text.split("_", 3)
+        _, other_account, other_key_id, other_secret = other.revoked_key.text.split("_", 3)
+        name, key = self._chance.choice(
+            [
+                ("revoked", mine.revoked_key.text),
+                ("expired", mine.expired_key.text),
+                ("of another account", f"gs_{other_account}_{key_id}_{secret}"),
+                ("with the id of another", f"gs_{account}_{other_key_id}_{secret}"),
+                ("with the secret of another", f"gs_{account}_{key_id}_{other_secret}"),
+                ("cut short", mine.key.text[: -self._chance.randint(1, 40)]),
+                ("written in capitals", mine.key.text.upper()),
+                ("written twice", mine.key.text * 2),
+                ("with one letter changed", mine.key.text[:-1] + ("A" if secret[-1] != "A" else "B")),
+            ]
+        )
+        await self._knock(f"Bearer {key}", 401, f"an API key {name}", mine, other)
+
+    async def _knock(self, header: str, status: int, what: str, mine: Twin, other: Twin) -> None:
+        """Something is asked with what proves nothing."""
         workflow = f"/api/v1/workflows/{other.shared_workflow}"
         goal = f"{workflow}/goals/{other.shared_goal}"
         method, path, body = self._chance.choice(
@@ -130,7 +156,7 @@ class Asker:
         headers = {"authorization": header, "if-match": "*"}
         answer = await self._api.request(method, path, json=body, headers=headers, params={"access_token": header})
         if not self._expect(answer, {status}, None, mine, other):
-            self.findings.wrong.append(f"that was a token with {name}")
+            self.findings.wrong.append(f"that was {what}")
 
     async def _past_the_api(self, mine: Twin, other: Twin) -> None:
         """Row security alone: without an account there is nothing, with one there is only its own."""
@@ -178,8 +204,16 @@ class Asker:
             self.findings.wrong.append(f"{mine.mark} is judged by a goal of {other.mark}: {found}")
 
     async def _get(self, path: str, mine: Twin, **options: Any) -> httpx.Response:
-        headers = {"authorization": signed(claims_of(mine.account_id, self._now), SECRET)} | options.pop("headers", {})
+        headers = {"authorization": self._proof(mine)} | options.pop("headers", {})
         return await self._api.get(path, headers=headers, **options)
+
+    def _proof(self, mine: Twin) -> str:
+        """A token of the secret, one of a public key, or an API key: all are as good."""
+        claims = claims_of(mine.account_id, self._now)
+        trusted = TRUSTED[self._chance.choice(ALGORITHMS)]
+        return self._chance.choice(
+            [signed(claims, SECRET), f"Bearer {trusted.sign(**claims)}", f"Bearer {mine.key.text}"]
+        )
 
     def _expect(self, answer: httpx.Response, statuses: set[int], shown: Twin | None, *hidden: Twin) -> bool:
         """Whether the answer is one of these, and shows nothing of those who are hidden."""
@@ -220,7 +254,17 @@ async def run(ground: Ground, size: Size, seed: int) -> Outcome:
 @asynccontextmanager
 async def _api(here: Stage) -> AsyncIterator[tuple[httpx.AsyncClient, Database]]:
     """The product's API on a port, and connections such as it has."""
-    settings = Settings.model_validate({"database_url": here.database_url, "http_port": 0, "jwt_secret": SECRET})
+    async with running_key_server() as key_server:
+        key_server.document = jwks(*TRUSTED.values())
+        async with _api_with_keys(here, key_server.url) as found:
+            yield found
+
+
+@asynccontextmanager
+async def _api_with_keys(here: Stage, jwks_url: str) -> AsyncIterator[tuple[httpx.AsyncClient, Database]]:
+    settings = Settings.model_validate(
+        {"database_url": here.database_url, "http_port": 0, "jwt_secret": SECRET, "jwks_url": jwks_url}
+    )
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve(settings, on_listening=port.set_result))
     database = Database(here.database_url, size=AT_ONCE)

@@ -5,12 +5,20 @@ missing.
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
 import jwt
+
+from tests.signers import ALGORITHMS, signer
+
+TRUSTED = {algorithm: signer(algorithm, f"trusted {algorithm}") for algorithm in ALGORITHMS}
+"""What the API is told to trust."""
+
+FOREIGN = {algorithm: signer(algorithm, f"foreign {algorithm}") for algorithm in ALGORITHMS}
 
 Claims = dict[str, Any]
 Forger = Callable[[Claims, str, Random], str]
@@ -41,8 +49,8 @@ def _expired(claims: Claims, secret: str, chance: Random) -> str:
     return signed(claims | {"exp": claims["iat"] - chance.randint(30, 10_000_000)}, secret)
 
 
-def _not_yet_valid(claims: Claims, secret: str, _: Random) -> str:
-    return signed(claims | {"nbf": claims["exp"]}, secret)
+def _not_yet_valid(claims: Claims, secret: str, chance: Random) -> str:
+    return signed(claims | {chance.choice(["nbf", "iat"]): claims["exp"]}, secret)
 
 
 def _of_another_secret(claims: Claims, secret: str, chance: Random) -> str:
@@ -51,6 +59,32 @@ def _of_another_secret(claims: Claims, secret: str, chance: Random) -> str:
 
 def _of_another_algorithm(claims: Claims, secret: str, chance: Random) -> str:
     return signed(claims, secret, chance.choice(["HS384", "HS512"]))
+
+
+def _of_a_key_of_its_own(claims: Claims, _: str, chance: Random) -> str:
+    """With a name of ours or none, and the key at hand."""
+    mine, ours = FOREIGN[chance.choice(ALGORITHMS)], TRUSTED[chance.choice(ALGORITHMS)]
+    pointing = {"jwk": mine.jwk(), "jku": "https://evil.example/keys", "x5u": "https://evil.example/certificate"}
+    named = {"kid": chance.choice([ours.key_id, mine.key_id, ...])}
+    brought = dict(chance.sample(sorted(pointing.items()), chance.randint(0, len(pointing))))
+    return f"Bearer {mine.sign(headers=named | brought, **claims)}"
+
+
+def _with_a_public_key_as_the_secret(claims: Claims, _: str, chance: Random) -> str:
+    ours = TRUSTED[chance.choice(ALGORITHMS)]
+    material = chance.choice([ours.pem(), ours.der(), json.dumps(ours.jwk()).encode()])
+    signed_part = f"{_part({'alg': 'HS256', 'typ': 'JWT', 'kid': ours.key_id})}.{_part(claims)}"
+    code = hmac.new(material, signed_part.encode(), "sha256").digest()
+    return f"Bearer {signed_part}.{base64.urlsafe_b64encode(code).decode().rstrip('=')}"
+
+
+def _with_the_name_of_another_key(claims: Claims, _: str, chance: Random) -> str:
+    one, other = chance.sample([TRUSTED[algorithm] for algorithm in ALGORITHMS], 2)
+    return f"Bearer {one.sign(headers={'kid': other.key_id}, **claims)}"
+
+
+def _expired_of_a_public_key(claims: Claims, _: str, chance: Random) -> str:
+    return f"Bearer {TRUSTED[chance.choice(ALGORITHMS)].sign(**(claims | {'exp': claims['iat'] - 600}))}"
 
 
 def _without_algorithm(claims: Claims, _: str, chance: Random) -> str:
@@ -96,6 +130,12 @@ FORGERS: Mapping[str, tuple[Forger, int]] = {
     "not yet valid": (_not_yet_valid, 401),
     "no end": (_with(exp=None), 401),
     "an end in words": (_with(exp="never"), 401),
+    "an end as text": (_with(exp="99999999999"), 401),
+    "another audience": (_with(aud="somebody else"), 401),
+    "a key of its own": (_of_a_key_of_its_own, 401),
+    "a public key as the secret": (_with_a_public_key_as_the_secret, 401),
+    "the name of another key": (_with_the_name_of_another_key, 401),
+    "a public key, expired": (_expired_of_a_public_key, 401),
     "no subject": (_with(sub=None), 401),
     "no account": (_with(account_id=None), 401),
     "an account that is no UUID": (_with(account_id="%"), 401),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from goalstream.domain.access import SECRET_BYTES, ApiKey, Scope, make_api_key
 from goalstream.domain.goals import TagCriteria
 from goalstream.storage.pool import Database
 from tests.integration.builders import World, new_id
@@ -34,20 +36,25 @@ class Twin:
     own_workflow: str
     own_goal: str
     contact_id: str
+    key: ApiKey
+    """Open to all that the API has; the other's has the same id."""
+
+    revoked_key: ApiKey
+    expired_key: ApiKey
 
 
 async def twins(database: Database) -> tuple[Twin, Twin]:
     """Both, with goals, enrollments and achievements; one has more of them, by which their numbers are known apart."""
     left = World(database)
     right = replace(left, account_id=new_id(), goals=[])
-    others, goal_id = [new_id() for _ in range(4)], new_id()
+    others, goal_id, rest = [new_id() for _ in range(4)], new_id(), [new_id() for _ in range(6)]
     return (
-        await _twin(left, "lefts-own", others[:2], goal_id),
-        await _twin(right, "rights-own", others, goal_id),
+        await _twin(left, "lefts-own", others[:2], goal_id, rest),
+        await _twin(right, "rights-own", others, goal_id, rest),
     )
 
 
-async def _twin(world: World, mark: str, others: list[str], goal_id: str) -> Twin:
+async def _twin(world: World, mark: str, others: list[str], goal_id: str, rest: list[str]) -> Twin:
     shared_goal = await world.add_goal(TagCriteria(tag_name=mark))
     await _give_id(world.database, world.account_id, shared_goal.goal_id, goal_id)
     alone = World(world.database, account_id=world.account_id)
@@ -59,6 +66,9 @@ async def _twin(world: World, mark: str, others: list[str], goal_id: str) -> Twi
         world.status("active", "any", name=f"{mark} workflow"),
         world.match(shared_goal, goal_id=goal_id, data=data),
         world.reference("tag", "tag-1", name=mark),
+        world.end(enrollment_id=others[0], reason=mark),
+        world.merge(rest[0], rest[1]),
+        world.deletion(rest[2]),
         alone.start(),
         alone.match(own_goal, data=data),
     )
@@ -71,7 +81,26 @@ async def _twin(world: World, mark: str, others: list[str], goal_id: str) -> Twi
         own_workflow=alone.workflow_id,
         own_goal=own_goal.goal_id,
         contact_id=world.contact_id,
+        key=await _key(world, mark, rest[3]),
+        revoked_key=await _key(world, mark, rest[4], column="revoked_at"),
+        expired_key=await _key(world, mark, rest[5], column="expires_at"),
     )
+
+
+async def _key(world: World, mark: str, key_id: str, *, column: str = "last_used_at") -> ApiKey:
+    """A key with this id; since now it is used (which is noted only once a minute), or revoked, or has expired."""
+    key = make_api_key(world.account_id, key_id, secrets.token_urlsafe(SECRET_BYTES))
+    async with world.database.transaction() as connection:
+        await connection.execute(
+            f"""insert into api_keys (account_id, key_id, digest, name, scopes, created_at, created_by, {column})
+                values ($1, $2, $3, $4, $5, clock_timestamp(), 'test', clock_timestamp())""",
+            key.account_id,
+            key.key_id,
+            key.digest,
+            mark,
+            [Scope.GOALS_READ, Scope.GOALS_WRITE],
+        )
+    return key
 
 
 async def _give_id(database: Database, account_id: str, goal_id: str, new: str) -> None:
@@ -81,10 +110,13 @@ async def _give_id(database: Database, account_id: str, goal_id: str, new: str) 
 
 
 async def everything(database: Database) -> dict[str, list[Mapping[str, Any]]]:
-    """All rows of all accounts, by table."""
+    """All rows of all accounts, by table; without when a key was last used, since whoever uses it changes that."""
     async with database.transaction() as connection:
         names = [row["relname"] for row in await connection.fetch(TABLES)]
         return {
-            name: [dict(row) for row in await connection.fetch(f"select * from {name} as row order by row::text")]
+            name: [
+                {column: said for column, said in row.items() if column != "last_used_at"}
+                for row in await connection.fetch(f"select * from {name} as row order by row::text")
+            ]
             for name in names
         }

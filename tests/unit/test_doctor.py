@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from goalstream.config import Settings
-from goalstream.doctor import Check, Result, examine, judge_settings, judge_versions, worst
+from goalstream.doctor import Check, Result, checks, examine, judge_settings, judge_versions, worst
 from goalstream.errors import BrokerUnavailable, OperatorError
 from goalstream.observability.findings import Finding, Verdict, judge_clock, ok, unknown, warning, wrong
 from goalstream.storage.checkup import judge_outbox, judge_row_security, judge_version
@@ -77,6 +78,13 @@ def test_a_setting_that_is_unsafe_in_production_is_a_warning(changes: dict[str, 
     assert finding.verdict is Verdict.WARNING
     assert problem in finding.sentence
     assert "hidden" not in finding.sentence
+
+
+def test_the_keys_of_tokens_are_looked_at_where_there_is_an_address() -> None:
+    def names(**changes: Any) -> list[str]:
+        return [check.name for check in checks(settings(**changes), lambda: datetime.now(UTC))]
+
+    assert names(jwks_url="https://idp.example/keys") == [*names(), "token keys"]
 
 
 def test_defaults_of_a_developers_machine_are_a_warning_and_a_database_on_it_needs_no_tls() -> None:

@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
 import pytest
@@ -166,20 +165,18 @@ def foreign_keys(foreign: Signer) -> Iterator[tuple[str, str]]:
     yield "everything at once", foreign.sign(headers={"kid": ours} | bring)
 
 
-@lru_cache
-def corpus() -> Mapping[str, list[str]]:
-    """The same, by what they try; made once, and good for a day if they were good for anything."""
-    found: dict[str, list[str]] = {}
-    for what, token in confused():
-        found.setdefault(what, []).append(token)
-    return found
+async def test_no_confusion_of_algorithms_and_keys_opens_anything(gate: Gate) -> None:
+    attempts = list(confused())
+    assert len({what for what, _ in attempts}) > 100
+    assert [what for what, token in attempts if await is_let_in(gate, token)] == []
 
 
-@pytest.mark.parametrize("what", corpus())
-async def test_no_confusion_of_algorithms_and_keys_opens_anything(gate: Gate, what: str) -> None:
-    for token in corpus()[what]:
-        with pytest.raises(InvalidToken):
-            await gate.admit(token)
+async def is_let_in(gate: Gate, token: str) -> bool:
+    try:
+        await gate.admit(token)
+    except InvalidToken:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,20 @@ def test_a_name_in_the_group_that_kafka_does_not_take_is_refused(monkeypatch: py
         load_settings()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKC\n-----END PUBLIC KEY-----",
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUbXk4y0aDXtwZ2 me",
+        '{"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}',
+    ],
+)
+def test_what_others_may_know_is_no_secret(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("GOALSTREAM_JWT_SECRET", text)
+    with pytest.raises(SettingsError, match="GOALSTREAM_JWT_SECRET: must be a secret"):
+        load_settings()
+
+
 @pytest.mark.parametrize("url", ["https://idp.example/keys", "http://127.0.0.1:8080/realms/x/certs?a=b"])
 def test_the_address_of_keys_is_one_of_http(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("GOALSTREAM_JWKS_URL", url)

@@ -1,0 +1,161 @@
+"""Two accounts that share all their ids, over every endpoint: each sees and changes its own, and learns nothing of the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from goalstream.api.app import create_app
+from goalstream.config import Settings
+from goalstream.storage.pool import Database
+from tests.conftest import JWT_SECRET
+from tests.faults.forged_tokens import claims_of, signed
+from tests.faults.twin_accounts import Twin, everything, twins
+from tests.integration.builders import new_id
+
+Request = tuple[str, str, dict[str, Any]]
+Asks = Callable[[Twin, str, str], Request]
+"""A twin, and the workflow and goal that are asked about."""
+
+NEW = {"goal_type": "form_submitted", "criteria": {"form_id": "form-9"}}
+
+
+def goals_of(workflow: str) -> str:
+    return f"/api/v1/workflows/{workflow}/goals"
+
+
+READS: Mapping[str, Asks] = {
+    "listGoals": lambda _, workflow, __: ("GET", goals_of(workflow), {}),
+    "getGoal": lambda _, workflow, goal: ("GET", f"{goals_of(workflow)}/{goal}", {}),
+    "getStatistics": lambda _, workflow, __: ("GET", f"{goals_of(workflow)}/stats", {}),
+    "checkActivation": lambda _, workflow, __: ("POST", f"/api/v1/workflows/{workflow}/activation-check", {}),
+}
+WRITES: Mapping[str, Asks] = {
+    "createGoal": lambda mine, workflow, _: (
+        "POST",
+        goals_of(workflow),
+        {"json": NEW | {"criteria": {"form_id": mine.mark}}},
+    ),
+    "changeGoal": lambda mine, workflow, goal: (
+        "PATCH",
+        f"{goals_of(workflow)}/{goal}",
+        {"json": {"criteria": {"tag_name": f"{mine.mark} changed"}}, "headers": {"if-match": "*"}},
+    ),
+    "deleteGoal": lambda _, workflow, goal: ("DELETE", f"{goals_of(workflow)}/{goal}", {}),
+}
+ALL = {**READS, **WRITES}
+
+
+@pytest.fixture
+def app(api_database: Database) -> FastAPI:
+    return create_app(Settings.model_validate({"jwt_secret": JWT_SECRET}), api_database)
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as found:
+        yield found
+    await app.state.gate.close()
+
+
+@pytest.fixture(params=["token", "API key"])
+def credentials(request: pytest.FixtureRequest) -> Callable[[Twin], str]:
+    """What a twin shows for itself."""
+
+    def of(twin: Twin) -> str:
+        if request.param == "API key":
+            return f"Bearer {twin.key.text}"
+        return signed(claims_of(twin.account_id, int(time.time())), JWT_SECRET)
+
+    return of
+
+
+async def ask(
+    client: httpx.AsyncClient, authorization: str, request: Request, **headers: str
+) -> tuple[int, str, httpx.Response]:
+    """Status and whole answer, headers included."""
+    method, path, options = request
+    headers = {"authorization": authorization} | options.get("headers", {}) | headers
+    answer = await client.request(method, path, **(options | {"headers": headers}))
+    return answer.status_code, f"{answer.headers} {answer.text}", answer
+
+
+def shows(text: str, *twins: Twin) -> bool:
+    return any(
+        word in text for twin in twins for word in (twin.mark, twin.account_id, twin.own_workflow, twin.own_goal)
+    )
+
+
+def test_no_endpoint_is_left_out(app: FastAPI) -> None:
+    operations = {one["operationId"] for methods in app.openapi()["paths"].values() for one in methods.values()}
+    assert operations == set(ALL)
+
+
+@pytest.mark.parametrize("operation", ALL)
+async def test_of_ids_that_both_have_each_sees_and_changes_its_own(
+    client: httpx.AsyncClient, database: Database, credentials: Callable[[Twin], str], operation: str
+) -> None:
+    pair = await twins(database)
+    for mine, other in (pair, pair[::-1]):
+        before = others_rows(await everything(database), other)
+        request = ALL[operation](mine, mine.shared_workflow, mine.shared_goal)
+        status, text, answer = await ask(client, credentials(mine), request, **{"x-account-id": other.account_id})
+        assert status in (200, 201, 204), text
+        assert not shows(text, other)
+        if operation == "getStatistics":
+            assert answer.json()["total_enrolled"] == mine.enrolled
+        elif operation not in ("deleteGoal", "checkActivation"):
+            assert mine.mark in text
+        assert others_rows(await everything(database), other) == before
+
+
+@pytest.mark.parametrize("operation", [name for name in ALL if name != "createGoal"])
+async def test_ids_that_only_the_other_has_are_like_ids_that_nobody_has(
+    client: httpx.AsyncClient, database: Database, credentials: Callable[[Twin], str], operation: str
+) -> None:
+    pair = await twins(database)
+    for mine, other in (pair, pair[::-1]):
+        before = await everything(database)
+        nobodys = ALL[operation](mine, new_id(), new_id())
+        others = ALL[operation](mine, other.own_workflow, other.own_goal)
+        wanted, unknown, _ = await ask(client, credentials(mine), nobodys)
+        status, text, _ = await ask(client, credentials(mine), others)
+        assert status == wanted
+        assert not shows(text.replace(other.own_workflow, "").replace(other.own_goal, ""), other)
+        assert len(text) == len(unknown)
+        assert await everything(database) == before
+
+
+async def test_a_goal_in_the_others_workflow_is_ones_own(
+    client: httpx.AsyncClient, database: Database, credentials: Callable[[Twin], str]
+) -> None:
+    mine, other = await twins(database)
+    created, _, _ = await ask(client, credentials(mine), WRITES["createGoal"](mine, other.own_workflow, ""))
+    assert created == 201
+    _, text, listed = await ask(client, credentials(other), READS["listGoals"](other, other.own_workflow, ""))
+    assert listed.json()["total"] == 1
+    assert not shows(text, mine)
+
+
+@pytest.mark.parametrize("operation", ALL)
+async def test_a_key_that_is_revoked_or_expired_opens_nothing(
+    client: httpx.AsyncClient, database: Database, operation: str
+) -> None:
+    mine, other = await twins(database)
+    before = await everything(database)
+    for key in (mine.revoked_key, mine.expired_key, other.revoked_key, other.expired_key):
+        request = ALL[operation](mine, mine.shared_workflow, mine.shared_goal)
+        status, text, _ = await ask(client, f"Bearer {key.text}", request)
+        assert status == 401
+        assert not shows(text, mine, other)
+    assert await everything(database) == before
+
+
+def others_rows(rows: Mapping[str, list[Mapping[str, Any]]], twin: Twin) -> dict[str, list[Mapping[str, Any]]]:
+    """What of these rows is one account's."""
+    return {name: [row for row in found if str(row["account_id"]) == twin.account_id] for name, found in rows.items()}
