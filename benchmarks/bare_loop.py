@@ -1,6 +1,6 @@
 """The yardstick: a process that reads and decodes the same records and does nothing else.
 
-python -m benchmarks.bare_loop HOST:PORT TOPIC_PREFIX RECORDS    prints CPU seconds from after the start to the last record
+python -m benchmarks.bare_loop HOST:PORT GROUP RECORDS TOPIC...    prints CPU seconds from after the start to the last record
 """
 
 from __future__ import annotations
@@ -9,29 +9,30 @@ import asyncio
 import resource
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
 
 from goalstream.config import Settings
-from goalstream.streams.topics import READ_TOPICS
 
 GIVE_UP_SECONDS = 300
 
 
-def run(kafka: str, prefix: str, records: int) -> float:
-    """CPU seconds, user and system, of the loop in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.bare_loop", kafka, prefix, str(records)]
+def run(kafka: str, prefix: str, records: int, topics: Sequence[str]) -> float:
+    """CPU seconds, user and system, of the loop in a process of its own; the topics are without their prefix."""
+    named = [prefix + topic for topic in topics]
+    command = [sys.executable, "-m", "benchmarks.bare_loop", kafka, f"{prefix}bare-loop", str(records), *named]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=GIVE_UP_SECONDS)
     return float(done.stdout)
 
 
-async def _read(kafka: str, prefix: str, records: int) -> float:
+async def _read(kafka: str, group: str, records: int, topics: Sequence[str]) -> float:
     defaults = Settings.model_fields
     consumer = AIOKafkaConsumer(
-        *(prefix + topic for topic in READ_TOPICS),
+        *topics,
         bootstrap_servers=kafka,
-        group_id=f"{prefix}bare-loop",
+        group_id=group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         fetch_max_wait_ms=defaults["kafka_fetch_max_wait_ms"].default,
@@ -57,4 +58,4 @@ def _cpu_seconds() -> float:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{asyncio.run(_read(sys.argv[1], sys.argv[2], int(sys.argv[3])))}\n")
+    sys.stdout.write(f"{asyncio.run(_read(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4:]))}\n")

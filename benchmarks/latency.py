@@ -89,7 +89,8 @@ async def measure(kafka: str, database_url: str, options: argparse.Namespace) ->
     async with Observer(kafka, workload.prefix, workload.group) as observer:
         workload.plan_hits(round(events * options.match_share))
         await workload.send(workload.enrollments(), len(workload.hits), "enrolling")
-        with running_workers(workload.environment(), options.workers, are_static=options.static_members) as workers:
+        environment = workload.environment() | options.settings
+        with running_workers(environment, options.workers, are_static=options.static_members) as workers:
             await _wait_until_enrolled(observer, options.workers)
             async with _achieved_consumer(workload) as consumer:
                 reading = asyncio.create_task(_read(consumer, stopwatch))
@@ -271,6 +272,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rolling-restart", action="store_true", help="restart each worker once meanwhile (SIGTERM)")
     parser.add_argument("--static-members", action="store_true", help="workers keep their names in the group")
+    parser.set_defaults(settings={})
     options = parser.parse_args()
     with services(options.kafka, options.database) as (kafka, database_url):
         results = asyncio.run(measure(kafka, database_url, options))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -26,10 +26,10 @@ def show(title: str, sections: Mapping[str, Mapping[str, Value]]) -> None:
     Console(highlight=False).print(table)
 
 
-def write_json(path: Path | None, sections: Mapping[str, Mapping[str, Value]]) -> None:
+def write_json(path: Path | None, results: Mapping[str, Mapping[str, Value]] | Sequence[Mapping[str, Value]]) -> None:
     """Writes the same to a file, where one was asked for."""
     if path is not None:
-        path.write_text(json.dumps(sections, indent=2) + "\n")
+        path.write_text(json.dumps(results, indent=2) + "\n")
 
 
 def parser_with_services(description: str | None, *, kafka: bool = True) -> argparse.ArgumentParser:

@@ -60,6 +60,7 @@ async def measure(database_url: str, options: argparse.Namespace) -> dict[str, d
         gc.freeze()
         gc.disable()  # a worker's collector is tamed as well
         python, postgres, achieved = {"store": 0.0, "settle": 0.0}, {"store": 0.0, "settle": 0.0}, 0
+        before = await _written(database)
         for batch in _batches(matches, options.batch):
             for step in ("store", "settle"):
                 python_before, postgres_before = time.process_time(), backend.cpu_seconds()
@@ -69,6 +70,7 @@ async def measure(database_url: str, options: argparse.Namespace) -> dict[str, d
                     achieved += len((await ledger.settle(batch)).changes)
                 python[step] += time.process_time() - python_before
                 postgres[step] += backend.cpu_seconds() - postgres_before
+        written = {name: after - before[name] for name, after in (await _written(database)).items()}
     finally:
         await database.close()
     return {
@@ -79,8 +81,21 @@ async def measure(database_url: str, options: argparse.Namespace) -> dict[str, d
             **{f"postgresql_{step}": seconds / achieved * 1e6 for step, seconds in postgres.items()},
             "postgresql": sum(postgres.values()) / achieved * 1e6,
         },
+        "written per achievement, bytes": {name: size / achieved for name, size in written.items()},
         "verdict": {"achieved": achieved, "right": achieved == options.achievements},
     }
+
+
+async def _written(database: Database) -> dict[str, int]:
+    """Bytes of write-ahead log so far, and on disk with indexes; the outbox left out, which is empty in the end."""
+    async with database.connection() as connection:
+        row = await connection.fetchrow(
+            """select (pg_current_wal_lsn() - '0/0')::bigint as write_ahead_log,
+                      (select sum(pg_total_relation_size(oid)) from pg_class
+                        where relkind = 'r' and relnamespace = 'public'::regnamespace and relname <> 'outbox')::bigint as disk"""
+        )
+    assert row is not None
+    return dict(row)
 
 
 def _batches(facts: Sequence[EnrollmentStart] | Sequence[Match], size: int) -> list[Sequence[EnrollmentStart | Match]]:

@@ -7,33 +7,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
 import sys
-import time
-from dataclasses import asdict, dataclass
-
-from rich.progress import Progress
+from dataclasses import asdict
+from functools import partial
 
 from benchmarks import bare_loop, report
+from benchmarks.run import goalstream_counts, run_to_the_end
 from benchmarks.services import Observer, services
 from benchmarks.verdict import judge
-from benchmarks.worker import MachineLoad, WorkerProcess, running_worker
+from benchmarks.worker import WorkerProcess, running_worker
 from benchmarks.workload import Workload, console
 from goalstream.storage.pool import Database
-
-POLL_SECONDS = 0.1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """What a worker took to read everything that was there when it started."""
-
-    cpu_seconds: float
-    seconds: float
-    max_rss_mb: float
-    kills: int
-    exit_code: int
-    machine_busy_share: float
+from goalstream.streams.topics import READ_TOPICS
 
 
 async def measure(kafka: str, database_url: str, options: argparse.Namespace) -> dict[str, dict[str, report.Value]]:
@@ -51,12 +36,22 @@ async def measure(kafka: str, database_url: str, options: argparse.Namespace) ->
         try:
             await _analyze(database)
             console.print(f"{records:,} records are there; the worker starts")
-            run = await _run_worker(workload, observer, database, records, options)
+            with running_worker(workload.environment()) as worker:
+                run = await run_to_the_end(
+                    worker,
+                    observer,
+                    partial(goalstream_counts, database),
+                    rows=len(workload.hits),
+                    kills=options.kills,
+                    seed=options.seed,
+                    give_up_seconds=options.give_up_seconds,
+                )
+                exit_code = await _stop(worker)
             verdict = await judge(workload, observer, database)
         finally:
             await database.close()
         console.print("the bare loop reads the same records")
-        bare = await asyncio.to_thread(bare_loop.run, kafka, workload.prefix, records)
+        bare = await asyncio.to_thread(bare_loop.run, kafka, workload.prefix, records, READ_TOPICS)
     bare_us = bare / records * 1e6
     # After a kill the start-up is in the CPU more than once, and some records were read twice.
     net_us = None if options.kills else (run.cpu_seconds - start_up) / records * 1e6
@@ -80,10 +75,10 @@ async def measure(kafka: str, database_url: str, options: argparse.Namespace) ->
             "records_per_second": records / run.seconds,
             "max_rss_mb": run.max_rss_mb,
             "kills": run.kills,
-            "exit_code": run.exit_code,
+            "exit_code": exit_code,
             "machine_busy_share": run.machine_busy_share,
         },
-        "verdict": asdict(verdict) | {"right": verdict.is_right and run.exit_code == 0 and run.kills == options.kills},
+        "verdict": asdict(verdict) | {"right": verdict.is_right and exit_code == 0 and run.kills == options.kills},
     }
 
 
@@ -99,59 +94,11 @@ async def _start_up_cpu_seconds(idle: Workload, seed: int) -> float:
     return seconds
 
 
-async def _run_worker(
-    workload: Workload, observer: Observer, database: Database, records: int, options: argparse.Namespace
-) -> Run:
-    """Lets a worker read everything, killing it at random places on the way."""
-    chance = random.Random(options.seed)
-    places = sorted(chance.uniform(0.05, 0.95) * records for _ in range(options.kills))
-    ends, kills = await observer.log_ends(), 0
-    with running_worker(workload.environment()) as worker, Progress(console=console, transient=True) as progress:
-        task = progress.add_task("deciding", total=records)
-        deadline = time.monotonic() + options.give_up_seconds
-        await observer.wait_until_consuming()
-        began, load = time.monotonic(), MachineLoad()
-        while True:
-            cpu_seconds = worker.sample()
-            committed = await observer.committed()
-            done = sum(committed.values())
-            progress.update(task, completed=done)
-            achieved, outbox = await _counts(database)
-            # Commits come every half second; rows show between them how far the worker is.
-            reached = max(done, achieved / len(workload.hits) * records if workload.hits else 0)
-            if places and reached >= places[0]:
-                places.pop(0)
-                await asyncio.sleep(chance.uniform(0, 2 * POLL_SECONDS))
-                worker.kill_and_restart()
-                kills += 1
-            elif committed == ends and not outbox:
-                break
-            elif time.monotonic() > deadline:
-                raise SystemExit(f"not done within {options.give_up_seconds} s: {done:,} of {records:,} committed")
-            await asyncio.sleep(POLL_SECONDS)
-        seconds = time.monotonic() - began
-        return Run(
-            cpu_seconds=cpu_seconds,
-            seconds=seconds,
-            max_rss_mb=worker.max_rss_bytes / 1e6,
-            kills=kills,
-            machine_busy_share=load.busy_share(),
-            exit_code=await _stop(worker),
-        )
-
-
 async def _stop(worker: WorkerProcess) -> int:
     code = await worker.stop()
     if code:
         console.print(f"the worker ended with exit code {code}", style="red")
     return code
-
-
-async def _counts(database: Database) -> tuple[int, int]:
-    async with database.connection() as connection:
-        row = await connection.fetchrow("select (select count(*) from achievements), (select count(*) from outbox)")
-    assert row is not None
-    return row[0], row[1]
 
 
 async def _analyze(database: Database) -> None:

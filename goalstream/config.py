@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -45,6 +46,20 @@ class Settings(BaseSettings):
         8647, ge=0, le=65_535, description="port of a worker's /livez, /readyz and /metrics; 0: none"
     )
     jwt_secret: SecretStr | None = Field(None, description="HS256 secret of bearer tokens, at least 32 bytes")
+    jwks_url: str | None = Field(
+        None, description="address of the public keys (JWKS) of bearer tokens signed with RS256, ES256 or EdDSA"
+    )
+    jwks_refresh_seconds: int = Field(
+        300, ge=1, le=86_400, description="how often those keys are read: a key taken from there is good for so long"
+    )
+    jwt_audience: str | None = Field(None, min_length=1, description="what tokens must name as their audience (aud)")
+    jwt_issuer: str | None = Field(None, min_length=1, description="what tokens must name as their issuer (iss)")
+    jwt_leeway_seconds: int = Field(
+        30, ge=0, le=600, description="how far clocks may differ from those of whoever signs tokens"
+    )
+    rate_limit_per_minute: int = Field(
+        0, ge=0, description="HTTP requests of an account in a minute that one process answers; 0: any number"
+    )
     activation_delay_seconds: float = Field(
         2.0, ge=0, le=60, description="how long after its acceptance a goal's change takes effect; the same everywhere"
     )
@@ -72,6 +87,17 @@ class Settings(BaseSettings):
         if secret is not None and len(secret.get_secret_value().encode()) < 32:
             raise ValueError("must have at least 32 bytes")
         return secret
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _is_http(cls, url: str | None) -> str | None:
+        if url is not None:
+            parts = urlsplit(url)
+            if parts.scheme not in ("https", "http") or not parts.hostname:
+                raise ValueError("must begin with https://, or http:// where nobody can come between")
+            if parts.username is not None:
+                raise ValueError("must not hold a password, since it is shown")
+        return url
 
     @field_validator("database_url")
     @classmethod

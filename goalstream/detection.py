@@ -115,7 +115,7 @@ class GoalDetectionService:
             moment = event.occurred_at(goals.clock)
             table = GoalTable()
             table.add(goals.versions)
-            versions = table.match(Outline(account, moment, occurrence))
+            versions = table.match(Outline(kind, account, moment, occurrence))
             matches = [event.match(version, goals.clock) for version in versions]
             candidates = await _candidates(connection, matches)
         lateness = self._storage.allowed_lateness

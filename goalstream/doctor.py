@@ -6,9 +6,12 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from importlib import metadata
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
+from goalstream.api.jwks_checkup import check_jwks
 from goalstream.config import Settings
 from goalstream.errors import GoalstreamError, SettingsError, Unavailable
 from goalstream.observability.findings import Finding, Verdict, ok, unknown, warning, wrong
@@ -63,6 +66,7 @@ def checks(settings: Settings, now: Clock) -> list[Check]:
         Check("kafka clock", lambda: kafka.clock(now)),
         Check("outbox", database.outbox),
         Check("dead letters", lambda: group.dead_letters(now)),
+        *([] if settings.jwks_url is None else [Check("token keys", partial(check_jwks, settings.jwks_url))]),
     ]
 
 
@@ -100,7 +104,14 @@ def judge_settings(settings: Settings) -> Finding:
     problems = [
         text
         for is_so, text in (
-            (settings.jwt_secret is None, "GOALSTREAM_JWT_SECRET is not set: the API lets nobody in"),
+            (
+                settings.jwt_secret is None and settings.jwks_url is None,
+                "GOALSTREAM_JWT_SECRET is not set, nor is GOALSTREAM_JWKS_URL: the API does not start",
+            ),
+            (
+                _is_plain_http(settings.jwks_url),
+                "GOALSTREAM_JWKS_URL is http://: whoever comes between gives out keys of their own",
+            ),
             ("kafka_bootstrap_servers" not in chosen, "GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS is the default"),
             ("database_url" not in chosen, "GOALSTREAM_DATABASE_URL is the default, without password"),
             (
@@ -119,6 +130,11 @@ def judge_settings(settings: Settings) -> Finding:
     if problems:
         return warning("; ".join(problems), "`goalstream config` shows what is in force, and where it comes from")
     return ok(f"{len(chosen)} settings are chosen, the others are safe defaults")
+
+
+def _is_plain_http(url: str | None) -> bool:
+    parts = urlsplit(url or "")
+    return parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1")
 
 
 async def _look(check: Check) -> Finding:

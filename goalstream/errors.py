@@ -3,6 +3,7 @@
 GoalstreamError
 ├── Unavailable              wait and try the same thing again
 │   ├── DatabaseUnavailable  PostgreSQL is away, failing over, read-only, out of disk, or not migrated
+│   ├── KeysUnavailable      the public keys of tokens cannot be read
 │   └── BrokerUnavailable    Kafka is away or did not acknowledge in time
 │       └── TooLargeForKafka some records are larger than their topic takes; the others may have gone through
 ├── Refused                  never try again as it is
@@ -37,6 +38,10 @@ class Unavailable(GoalstreamError):
 
 class DatabaseUnavailable(Unavailable):
     """PostgreSQL cannot do this now, but will."""
+
+
+class KeysUnavailable(Unavailable):
+    """The server of the public keys is away, or answers with something else: what a token proves cannot be told now."""
 
 
 class BrokerUnavailable(Unavailable):

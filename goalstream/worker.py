@@ -167,7 +167,9 @@ class Worker:
         url = self._settings.database_url.get_secret_value()
         await self._retry("migrations", lambda: require_current(url))
         await self._retry("topics", self._require_topics)
+        tame_garbage_collector()
         await self._retry("goals", self._goals.refresh)
+        gc.freeze()  # a million goals that live as long as the worker: the collector never looks at them
         self._spawn(self._publisher.publish_waiting())
         self._spawn(self._publisher.sweep_for_ever())
         self._spawn(self._publisher.measure_for_ever())
@@ -178,7 +180,7 @@ class Worker:
         self._has_begun = True
         await self._app.start()
         self._consumes = True
-        _tame_garbage_collector()
+        tame_garbage_collector()
         self._health.report("worker", None)
         log.info("worker_started", group=self._settings.kafka_group_id)
 
@@ -214,10 +216,11 @@ class Worker:
             self._fatal.set_exception(error)
 
 
-def _tame_garbage_collector() -> None:
-    """Decoding makes tens of thousands of objects that live for one batch and hold no cycles.
+def tame_garbage_collector() -> None:
+    """Looks for garbage once more, and never again at what is left; from now on seldom at what is new.
 
-    With Python's default thresholds the collector walks through all of them again and again, at a quarter of the CPU.
+    Decoding makes tens of thousands of objects that live for one batch and hold no cycles. With Python's default thresholds
+    the collector walks through all of them again and again, at a quarter of the CPU.
     """
     gc.collect()
     gc.freeze()

@@ -53,6 +53,7 @@ CONTACTS = DOMAIN + "contacts.py"
 HISTORY = DOMAIN + "goal_history.py"
 ACHIEVEMENTS = DOMAIN + "achievements.py"
 TABLE = DOMAIN + "goal_table.py"
+FULFILMENT = DOMAIN + "fulfilment.py"
 
 TOUCHED = "goalstream/storage/touched.py"
 LEDGER = "goalstream/storage/ledger.py"
@@ -93,8 +94,8 @@ BUGS = [
     Bug("12", "a clock far ahead is judged by versions in force", HISTORY, "if match.clock_ahead:", "if False:"),
     Bug("13", "copies are told apart by their payload alone", SETTLEMENT, "if known is not match and match.record_at < known.record_at:", "if known is not match and match.record_at > known.record_at:"),
     Bug("13", "the same event id from another source is a copy", DOMAIN + "facts.py", "            self.source,\n", ""),
-    Bug("14", "an event matches goals made after it", TABLE, "return self.version.effective_from <= moment and", "return"),
-    Bug("14", "a replaced version still matches", TABLE, "(self.effective_to is None or moment < self.effective_to)", "True"),
+    Bug("14", "an event matches goals made after it", TABLE, "return unpack(earlier[position - 1]) if position else None", "return unpack(earlier[position - 1]) if position else newest"),
+    Bug("14", "a replaced version still matches", TABLE, "if newest.effective_from <= moment:", "if newest.effective_from <= moment and self.earlier is None:"),
     Bug("14", "a version that was replaced meanwhile counts", HISTORY, "version.version != match.goal_version", "False"),
     Bug("16", "a workflow is inactive until its status is known", CIRCUMSTANCES, "is_active: bool = True", "is_active: bool = False"),
     Bug("16", "a status without logic resets it", CIRCUMSTANCES, "logic=status.goal_logic or workflow.logic", 'logic=status.goal_logic or "any"'),
@@ -103,7 +104,7 @@ BUGS = [
     Bug("17", "the last start holds", CIRCUMSTANCES, "min(starts, key=_start_order, default=None)", "max(starts, key=_start_order, default=None)"),
     Bug("17", "the last end holds", CIRCUMSTANCES, "min(ends, key=_end_order, default=None)", "max(ends, key=_end_order, default=None)"),
     Bug("17", "an end before the start is ignored", SETTLEMENT, "    if end.ended_at < start.entered_at:\n        return False\n", ""),
-    Bug("18", "accounts share goals", TABLE, "shelves = self._accounts.get(event.account_id)", "shelves = next(iter(self._accounts.values()), None)"),
+    Bug("18", "accounts share goals", TABLE, "            and version.account_id == account_id\n", ""),
     Bug("19", "merges are ignored", CONTACTS, "self._into[merge.contact_id] = merge.into_contact_id", "pass"),
     Bug("19", "chains of merges are not followed", CONTACTS, "        while (into := self._into.get(contact_id)) is not None:\n            contact_id = into\n        return contact_id", "        return self._into.get(contact_id, contact_id)"),
     Bug("19", "the last merge of a loser holds", CONTACTS, "if not self.is_merged(merge.contact_id) and", "if"),
@@ -112,8 +113,9 @@ BUGS = [
     Bug("19", "the moment of a deletion still counts", SETTLEMENT, "moment >= deleted_at", "moment > deleted_at"),
     Bug("19", "deleting an id merged away deletes the survivor's", CONTACTS, "if not self.is_merged(deletion.contact_id):", "if True:"),
     Bug("19", "a deletion takes nobody with it", CONTACTS, "gone.update(one for one in self._into if self.survivor(one) == deletion.contact_id)", "pass"),
-    Bug("3", "amounts are compared strictly", TABLE, "bisect_right(self.minimums, amount)]", "bisect_left(self.minimums, amount)]"),
-    Bug("3", "a tag's id does not decide alone", TABLE, 'return ("tag", tag.tag_id, None), ("tag name", tag.folded_name, None)', 'return ("tag", tag.tag_id, None), ("tag name", tag.folded_name, None), ("tag without id", tag.folded_name, None)'),
+    Bug("3", "amounts are compared strictly", FULFILMENT, "payment.amount < criteria.min_amount", "payment.amount <= criteria.min_amount"),
+    Bug("3", "an amount is looked up strictly", TABLE, "bisect_right(self.minimums, amount)]", "bisect_left(self.minimums, amount)]"),
+    Bug("3", "a tag's id does not decide alone", FULFILMENT, "if tag.tag_id is not None and criteria.tag_id is not None:", "if tag.tag_id is not None and tag.tag_id == criteria.tag_id:"),
     Bug("3", "names are compared as they are written", DOMAIN + "texts.py", "return name.strip().casefold()", "return name.strip()"),
     Bug("5", "a start does not look for earlier events", TOUCHED, "    or exists (select from matches where matches.account_id = told.account_id and matches.contact_id = told.contact_id)\n", "", ON_POSTGRESQL),
     Bug("5", "an event does not look for enrollments", TOUCHED, "    if matched:\n", "    if False:\n", ON_POSTGRESQL),

@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/v1/workflows/{workflow_id}", tags=["workflows"])
     operation_id="checkActivation",
     summary="Check a workflow's goals before it is activated",
     response_model=ActivationDocument,
-    responses=problems(400, 401, 403, 404, 422, 503),
+    responses=problems(400, 404, 422),
 )
 async def check_goals(workflow_id: Id, request: Request, reader: Reader) -> Response:
     """Changes nothing. Everything that is wrong is told at once, each with its goal: `/goals/<goal id>/criteria/<key>`."""

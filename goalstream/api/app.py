@@ -10,9 +10,10 @@ from fastapi import FastAPI
 from goalstream import __version__
 from goalstream.api import activation, goals, pages, stats
 from goalstream.api.contract import complete_openapi
+from goalstream.api.gate import Gate
 from goalstream.api.problems import add_problem_handlers
+from goalstream.api.rate_limit import RateLimit
 from goalstream.config import Settings
-from goalstream.errors import SettingsError
 from goalstream.observability.probes import probe_routes
 from goalstream.storage.pool import Database
 
@@ -20,10 +21,10 @@ from goalstream.storage.pool import Database
 def create_app(settings: Settings, database: Database, *, reasons: Callable[[], Mapping[str, str]] = dict) -> FastAPI:
     """The HTTP API over a database whose connections see one account at a time.
 
-    `reasons` tells why it is not ready, by part. Raises SettingsError without a secret for tokens.
+    `reasons` tells why it is not ready, by part. Raises SettingsError where tokens could not be checked. Who runs it keeps
+    `app.state.gate` fresh, and closes it in the end.
     """
-    if settings.jwt_secret is None:
-        raise SettingsError("GOALSTREAM_JWT_SECRET: is not set; choose one of at least 32 bytes to sign bearer tokens")
+    gate = Gate(settings, database)
     app = FastAPI(
         title="goalstream",
         version=__version__,
@@ -34,7 +35,8 @@ def create_app(settings: Settings, database: Database, *, reasons: Callable[[], 
     )
     app.state.settings = settings
     app.state.database = database
-    app.state.jwt_secret = settings.jwt_secret.get_secret_value()
+    app.state.gate = gate
+    app.state.rate_limit = RateLimit(settings.rate_limit_per_minute)
     app.state.max_body_bytes = settings.max_body_bytes
     app.include_router(stats.router)  # before the goals, whose {goal_id} would take its path
     app.include_router(goals.router)

@@ -120,7 +120,15 @@ _HEADERS = {
     "Retry-After": "seconds",
     "Allow": "the methods of this path",
 }
-_HEADERS_OF_PROBLEMS = {401: ("WWW-Authenticate",), 412: ("ETag",), 503: ("Retry-After",)}
+_HEADERS_OF_PROBLEMS = {
+    401: ("WWW-Authenticate",),
+    403: ("WWW-Authenticate",),
+    412: ("ETag",),
+    429: ("Retry-After",),
+    503: ("Retry-After",),
+}
+_PROBLEMS_OF_ALL = (401, 403, 429, 503)
+"""What every operation may answer, whatever it does: who asks is not let in, asks too often, or cannot be told."""
 
 
 def headers(*names: str) -> dict[str, Any]:
@@ -129,7 +137,7 @@ def headers(*names: str) -> dict[str, Any]:
 
 
 def problems(*statuses: int) -> Responses:
-    """The descriptions of problems that an operation can answer with."""
+    """The descriptions of problems that an operation can answer with, beside those of all operations."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {
@@ -137,7 +145,7 @@ def problems(*statuses: int) -> Responses:
             "content": {"application/problem+json": {"schema": schema}},
             **headers(*_HEADERS_OF_PROBLEMS.get(status, ())),
         }
-        for status in statuses
+        for status in sorted({*statuses, *_PROBLEMS_OF_ALL})
     }
 
 

@@ -37,7 +37,7 @@ _WRITTEN = headers("ETag", "Effective-From")
     response_model=GoalDocument,
     responses={
         201: headers("Location", "ETag", "Effective-From"),
-        **problems(400, 401, 403, 404, 409, 413, 415, 422, 503),
+        **problems(400, 404, 409, 413, 415, 422),
     },
 )
 async def create_goal(workflow_id: Id, request: Request, writer: Writer) -> Response:
@@ -62,7 +62,7 @@ async def create_goal(workflow_id: Id, request: Request, writer: Writer) -> Resp
     operation_id="listGoals",
     summary="List a workflow's goals",
     response_model=GoalList,
-    responses={200: headers("Link"), **problems(401, 403, 404, 422, 503)},
+    responses={200: headers("Link"), **problems(404, 422)},
 )
 async def list_goals(
     workflow_id: Id,
@@ -97,7 +97,7 @@ async def list_goals(
     operation_id="getGoal",
     summary="Show a goal",
     response_model=GoalDocument,
-    responses={200: headers("ETag"), 304: {"description": "Not modified"}, **problems(401, 403, 404, 422, 503)},
+    responses={200: headers("ETag"), 304: {"description": "Not modified"}, **problems(404, 422)},
 )
 async def get_goal(
     workflow_id: Id,
@@ -122,7 +122,7 @@ async def get_goal(
     summary="Change a goal",
     openapi_extra=body("GoalChanges"),
     response_model=GoalDocument,
-    responses={200: _WRITTEN, **problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 428, 503)},
+    responses={200: _WRITTEN, **problems(400, 404, 409, 412, 413, 415, 422, 428)},
 )
 async def change_goal(
     workflow_id: Id, goal_id: Id, request: Request, writer: Writer, if_match: IfMatch = None
@@ -150,7 +150,7 @@ async def change_goal(
     operation_id="deleteGoal",
     summary="Delete a goal",
     response_class=Response,
-    responses={204: headers("Effective-From"), **problems(401, 403, 404, 412, 422, 503)},
+    responses={204: headers("Effective-From"), **problems(404, 412, 422)},
 )
 async def delete_goal(
     workflow_id: Id, goal_id: Id, request: Request, writer: Writer, if_match: IfMatch = None

@@ -20,6 +20,7 @@ from goalstream.errors import (
     GoalLimitExceeded,
     GoalNotFound,
     InvalidGoal,
+    KeysUnavailable,
     Problem,
     ReferenceNotFound,
     StaleVersion,
@@ -102,6 +103,10 @@ def translate(error: Exception) -> ApiError:
             log.warning("request_refused", error=str(error))
             message = "The database is away; try again in a moment"
             return ApiError(503, message, headers={"Retry-After": RETRY_AFTER_SECONDS})
+        case KeysUnavailable():
+            log.warning("request_refused", error=str(error))
+            message = "The keys of tokens cannot be read; try again in a moment"
+            return ApiError(503, message, headers={"Retry-After": RETRY_AFTER_SECONDS})
         case RequestValidationError():
             problems = [Problem(_pointer(found["loc"]), found["msg"]) for found in error.errors()]
             return ApiError(422, problems[0].message, problems=problems)
@@ -124,7 +129,15 @@ def add_problem_handlers(app: FastAPI) -> None:
             return problem_response(ApiError(404, "Not found"))
         return problem_response(ApiError(error.status_code, str(error.detail), headers=headers))
 
-    for kind in (ApiError, InvalidGoal, GoalNotFound, StaleVersion, DatabaseUnavailable, RequestValidationError):
+    for kind in (
+        ApiError,
+        InvalidGoal,
+        GoalNotFound,
+        StaleVersion,
+        DatabaseUnavailable,
+        KeysUnavailable,
+        RequestValidationError,
+    ):
         app.add_exception_handler(kind, tell)
     app.add_exception_handler(HTTPException, tell_http)
 

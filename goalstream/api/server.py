@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from goalstream.api.app import create_app
+from goalstream.api.gate import Gate
 from goalstream.config import Settings
 from goalstream.errors import OperatorError, Unavailable
 from goalstream.observability.health import Health
@@ -23,21 +24,28 @@ CHECK_SECONDS = 1.0
 async def serve(settings: Settings, *, on_listening: Callable[[int], None] | None = None) -> None:
     """Serves until cancelled; open requests are finished first. `on_listening` hears of the port.
 
-    While the database is away or not migrated it answers 503 and says why on /readyz. Raises SettingsError, or
-    OperatorError when the port is taken.
+    While the database is away or not migrated it answers 503 and says why on /readyz; also while the public keys of tokens were
+    never read, since whoever has read them is the better one to ask. Raises SettingsError, or OperatorError when the port is
+    taken.
     """
     database = Database(settings.database_url.get_secret_value(), size=settings.database_pool_size)
     health = Health()
     health.report("database", "starting")
-    app = create_app(settings, database, reasons=lambda: health.reasons)
-    watching = asyncio.create_task(_watch(settings.database_url.get_secret_value(), health))
+    app = create_app(settings, database, reasons=lambda: health.reasons | gate.reasons)
+    gate: Gate = app.state.gate
+    tasks = [
+        asyncio.create_task(_watch(settings.database_url.get_secret_value(), health)),
+        asyncio.create_task(gate.keep_fresh()),
+    ]
     try:
         await serve_app(app, host=settings.http_host, port=settings.http_port, on_listening=on_listening)
     except OSError as error:
         raise OperatorError(f"{error}; set GOALSTREAM_HTTP_PORT") from None
     finally:
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await gate.close()
         await database.close()
 
 

@@ -29,7 +29,7 @@ _MOMENT = Query(max_length=64, description="RFC 3339, or a date in `tz`")
     operation_id="getStatistics",
     summary="How well a workflow's goals convert",
     response_model=Statistics,
-    responses=problems(401, 403, 404, 422, 503),
+    responses=problems(404, 422),
 )
 async def get_statistics(
     workflow_id: Id,

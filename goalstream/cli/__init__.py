@@ -3,8 +3,9 @@
 program        the commands, and what becomes of their errors     terminal   what commands have in common
 processes      worker, api, dev                                   events     send
 installation   migrate, topics, config, token                     dead_letters   list, show, redrive, drop
-letter_views   how dead letters look                              moments    when, or how long ago
+letter_views   how dead letters look                              moments    when, or for how long
 letter_choice  which dead letters a person means                  doctor     doctor
+api_keys       create, list, revoke                               key_views  how API keys look
 schemas        list, show, validate
 """
 

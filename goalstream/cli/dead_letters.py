@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from goalstream.cli import letter_views as views
 from goalstream.cli.letter_choice import Choice, choose, find, parse_places, read_all
-from goalstream.cli.terminal import err, out, settings_in_force, wide, within_deadline
+from goalstream.cli.terminal import err, out, printable, settings_in_force, wide, within_deadline
 from goalstream.errors import OperatorError
 from goalstream.streams.letters import Place
 
@@ -128,7 +128,7 @@ def redrive(
         with _progress("redriving", len(shipments)) as on_done:
             refused |= asyncio.run(send(on_done))
     for place, why in refused.items():
-        err.print(f"{place}: {views.printable(why)}", style="red", markup=False)
+        err.print(f"{place}: {printable(why)}", style="red", markup=False)
     verb = "would be redriven" if dry_run else "redriven"
     out.print(f"{len(letters) - len(refused)} {verb}, {len(refused)} refused")
     if refused:

@@ -71,7 +71,8 @@ def token(
     from goalstream.api.tokens import issue_token
     from goalstream.domain.texts import is_uuid
 
-    secret = settings_in_force().jwt_secret
+    settings = settings_in_force()
+    secret = settings.jwt_secret
     if secret is None:
         raise SettingsError("GOALSTREAM_JWT_SECRET: is not set; choose one of at least 32 bytes")
     if not is_uuid(account):
@@ -83,6 +84,8 @@ def token(
             subject=subject,
             scope=scope,
             expires_in_seconds=expires_in,
+            audience=settings.jwt_audience,
+            issuer=settings.jwt_issuer,
             now=int(time.time()),  # noqa: TID251 - a composition root reads the clock
         )
         + "\n"

@@ -15,6 +15,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from goalstream.cli.terminal import printable
 from goalstream.domain.times import from_milliseconds
 from goalstream.streams.letters import Letter
 from goalstream.streams.ports import Record
@@ -115,11 +116,6 @@ def moment(milliseconds: int) -> str:
     """A time in RFC 3339 to the millisecond; whatever no calendar knows, as the number that it is."""
     found = from_milliseconds(milliseconds)
     return str(milliseconds) if found is None else found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def printable(text: str) -> str:
-    """The text with everything escaped that could steer a terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _value(value: bytes | None) -> Iterator[str]:

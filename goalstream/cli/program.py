@@ -7,7 +7,7 @@ import sys
 import structlog
 import typer
 
-from goalstream.cli import dead_letters, events, installation, processes, schemas
+from goalstream.cli import api_keys, dead_letters, events, installation, processes, schemas
 from goalstream.cli.doctor import doctor
 from goalstream.cli.terminal import err
 from goalstream.errors import GoalstreamError, SettingsError
@@ -33,6 +33,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(schemas.app, name="schemas")
 
 

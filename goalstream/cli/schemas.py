@@ -10,8 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from goalstream.cli.letter_views import printable
-from goalstream.cli.terminal import err, out, wide
+from goalstream.cli.terminal import err, out, printable, wide
 from goalstream.errors import Problem
 
 app = typer.Typer(

@@ -38,6 +38,11 @@ def settings_in_force(*, is_process: bool = False) -> Settings:
     return settings
 
 
+def printable(text: str) -> str:
+    """The text with everything escaped that could steer a terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def within_deadline(action: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
     """Repeats an action while its service is away, for 30 seconds at most. Raises what it raised last."""
 

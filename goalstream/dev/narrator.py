@@ -22,7 +22,7 @@ from goalstream.domain.messages import (
 )
 from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import decode
-from goalstream.streams.ports import Record
+from goalstream.streams.ports import PlacedRecord
 from goalstream.streams.topics import DEAD_LETTER, READ_TOPICS
 
 MEMORY = 20_000
@@ -89,14 +89,14 @@ class Narrator:
             criteria=parse_criteria(goal_type, goal["criteria"]),
         )
 
-    def tell(self, record: Record) -> Line | None:
+    def tell(self, record: PlacedRecord) -> Line | None:
         """A sentence about a record, where there is one to say."""
         line = self._read(record) if record.topic in READ_TOPICS else self._written(record)
         if line is not None:
             self.counts[line.kind] += 1
         return line
 
-    def _written(self, record: Record) -> Line | None:
+    def _written(self, record: PlacedRecord) -> Line | None:
         if record.topic == DEAD_LETTER:
             return self._dead_letter(record)
         document = json.loads(record.value or b"{}")
@@ -120,7 +120,7 @@ class Narrator:
         done = f"({progress['met']} of {progress['required']}{late})"
         return self._line(Kind.ACHIEVED, document, f"achieved {self._goal_of(document)} {done}")
 
-    def _read(self, record: Record) -> Line | None:
+    def _read(self, record: PlacedRecord) -> Line | None:
         self.counts["events"] += 1
         try:
             fact = decode(record.topic, record)
@@ -172,7 +172,7 @@ class Narrator:
             return self._line(Kind.NOT_COUNTED, who, f"{title} again: achieved before in {workflow}")
         return None
 
-    def _dead_letter(self, record: Record) -> Line:
+    def _dead_letter(self, record: PlacedRecord) -> Line:
         headers = {name: (value or b"").decode("utf-8", "replace") for name, value in record.headers}
         where = f"{headers.get('goalstream_topic')} [{headers.get('goalstream_partition')}]"
         why = f"{headers.get('goalstream_reason')}, {printable(headers.get('goalstream_error'))}"

@@ -42,6 +42,11 @@ def parse_amount(value: object) -> Decimal | None:
     return amount
 
 
+def is_amount(value: object) -> bool:
+    """Whether `parse_amount` finds one; cheaper where it need not be known."""
+    return (type(value) is str and _USUAL(value) is not None) or parse_amount(value) is not None
+
+
 def canonical_amount(amount: Decimal) -> str:
     """The one text of an amount: plain digits, no trailing zeros (`150.00` and `1.5E+2` are both `150`).
 

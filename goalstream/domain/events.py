@@ -52,8 +52,9 @@ Occurrence = TagAdded | Payment | Appointment | FormSubmission | StageChange
 
 
 class Outline(NamedTuple):
-    """As much of an event as decides which goals it matches; few events match, and only they are decoded whole."""
+    """As much of an event as decides which goals it matches."""
 
+    event_type: str
     account_id: str
     occurred_at: datetime
     occurrence: Occurrence

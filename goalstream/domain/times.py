@@ -17,6 +17,9 @@ _USUAL = re.compile(r"\d{4}-\d\d-\d\dT(?!24)\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00
 _SECONDS = slice(17, 19)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+LAST_MILLISECOND = 253_402_300_799_999
+"""Since 1970, that a calendar knows: the last of the year 9999."""
+
 
 def parse_time(text: str) -> datetime | None:
     """The moment, finer than microseconds truncated, without an offset UTC; None when it is not RFC 3339."""
@@ -45,9 +48,6 @@ def _parse_any(text: str) -> datetime | None:
 @lru_cache(maxsize=4096)
 def from_milliseconds(milliseconds: int) -> datetime | None:
     """The moment of a Kafka record's timestamp; None when it has none, or one that no calendar knows."""
-    if milliseconds < 0:
+    if not 0 <= milliseconds <= LAST_MILLISECOND:
         return None
-    try:
-        return _EPOCH + timedelta(milliseconds=milliseconds)
-    except OverflowError:
-        return None
+    return _EPOCH + timedelta(milliseconds=milliseconds)

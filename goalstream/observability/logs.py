@@ -17,6 +17,7 @@ NOISY_LOGGERS = (
     "mode",
     "asyncio",
     "uvicorn",
+    "httpx",
     "goalstream.streams.app",
     "goalstream.streams.transport",
 )

@@ -34,6 +34,14 @@ REMOVED = Counter(
     "What housekeeping removed: matches, enrollments and audit entries that were too old",
     ["what"],
 )
+API_REFUSED = Counter(
+    "goalstream_api_refused",
+    "HTTP requests that were refused before their work: unauthorized, forbidden or rate_limited",
+    ["error"],
+)
+JWKS_READS = Counter(
+    "goalstream_jwks_reads", "Times that the public keys of tokens were read, or failed to be", ["outcome"]
+)
 BATCH_SECONDS = Histogram(
     "goalstream_batch_seconds",
     "Time from taking a batch of records to its acknowledgement, in seconds",

@@ -51,9 +51,11 @@ def decode_json(text: str) -> Any:
     return _decoder.decode(text)
 
 
-@lru_cache(maxsize=4096)
 def _criteria(goal_type: GoalType, text: str) -> Criteria:
     return parse_criteria(goal_type, decode_json(text))
+
+
+_known_criteria = lru_cache(maxsize=4096)(_criteria)
 
 
 def values_of(kind: type[_Value], rows: Sequence[Row]) -> list[_Value]:
@@ -66,8 +68,8 @@ def uuid_columns(rows: Iterable[tuple[str, ...]], width: int) -> list[str]:
     return [",".join(column) for column in zip(*rows, strict=True)] or [""] * width
 
 
-def goal_version(row: Row) -> GoalVersion:
-    """A goal version from a row of `goal_versions`."""
+def goal_version(row: Row, *, is_once: bool = False) -> GoalVersion:
+    """A goal version from a row of `goal_versions`; its criteria are remembered for the next time, unless there is none."""
     goal_type = GOAL_TYPES[row["goal_type"]]
     window = row["window_seconds"]
     return GoalVersion(
@@ -76,7 +78,7 @@ def goal_version(row: Row) -> GoalVersion:
         goal_id=str(row["goal_id"]),
         version=row["version"],
         goal_type=goal_type,
-        criteria=_criteria(goal_type, row["criteria"]),
+        criteria=(_criteria if is_once else _known_criteria)(goal_type, row["criteria"]),
         is_active=row["is_active"],
         is_deleted=row["is_deleted"],
         window=None if window is None else timedelta(seconds=window),

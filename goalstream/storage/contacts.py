@@ -33,7 +33,8 @@ def is_told_of(alias: str) -> str:
                      and contact_deletions.contact_id = {alias}.contact_id))"""
 
 
-# From every contact to those that any stored merge connects with it, ignored ones included, and on from there.
+# From every contact to those that any stored merge connects with it, ignored ones included, and on from there. How many that
+# are, PostgreSQL overestimates: `offset 0` keeps it from reading both tables whole for a join with them.
 _FAMILIES = """
 with recursive family (account_id, contact_id) as (
     select * from unnest(uuids($1), uuids($2))
@@ -47,11 +48,15 @@ with recursive family (account_id, contact_id) as (
            select contact_id from contact_merges
             where contact_merges.account_id = family.account_id and into_contact_id = family.contact_id) as relative
 )
-select account_id::text, contact_id::text, into_contact_id::text, occurred_at, source, event_id, record_at
-  from family join contact_merges using (account_id, contact_id)
- union all
-select account_id::text, contact_id::text, null, occurred_at, source, event_id, record_at
-  from family join contact_deletions using (account_id, contact_id)
+select family.account_id::text, family.contact_id::text, into_contact_id::text, occurred_at, source, event_id, record_at
+  from family
+ cross join lateral (
+       select into_contact_id, occurred_at, source, event_id, record_at from contact_merges
+        where contact_merges.account_id = family.account_id and contact_merges.contact_id = family.contact_id
+        union all
+       select null, occurred_at, source, event_id, record_at from contact_deletions
+        where contact_deletions.account_id = family.account_id and contact_deletions.contact_id = family.contact_id
+       offset 0) as told
 """
 
 # Locked in the order in which matches are stored: two erasures, or an erasure and a store, wait for each other in turn.

@@ -45,13 +45,15 @@ select ended.account_id::text, ended.enrollment_id::text, ended_at, reason, sour
   join enrollment_ends ended on ended.account_id = touched.account_id and ended.enrollment_id = touched.enrollment_id
 """
 
+# The workflow is compared in a way that no index serves: a contact has few matches, a workflow has many, and while PostgreSQL has
+# not counted them, it takes either for the shorter way.
 _MATCHES = """
 select matches.account_id::text, matches.contact_id::text, matches.workflow_id::text, goal_id::text, goal_version,
        goal_type, source, event_id, event_type, occurred_at, occurred_at_source, clock_ahead, record_at, data, traceparent,
        nullif(matches.enrollment_id, '00000000-0000-0000-0000-000000000000')::text as enrollment_id
   from unnest(uuids($1), uuids($2), uuids($3)) as wanted (account_id, contact_id, workflow_id)
   join matches on matches.account_id = wanted.account_id and matches.contact_id = wanted.contact_id
-   and matches.workflow_id = wanted.workflow_id
+   and matches.workflow_id is not distinct from wanted.workflow_id
 """
 
 _GOAL_VERSIONS = """

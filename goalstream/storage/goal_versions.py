@@ -12,11 +12,15 @@ from goalstream.domain.messages import goal_document
 from goalstream.storage import codecs, outbox
 from goalstream.storage.pool import Connection
 
+# `offset 0` has each version looked up by its key: a join may be planned to read all versions of the account.
 _NEWEST = """
-select goal_versions.*, goals.created_by
+select newest.*, goals.created_by
   from goals
-  join goal_versions on goal_versions.account_id = goals.account_id and goal_versions.goal_id = goals.goal_id
-   and goal_versions.version = goals.version
+ cross join lateral (
+       select * from goal_versions
+        where goal_versions.account_id = goals.account_id and goal_versions.goal_id = goals.goal_id
+          and goal_versions.version = goals.version
+       offset 0) as newest
  where goals.account_id = $1 and goals.workflow_id = $2 and goals.deleted_at is null
    and ($3::timestamptz is null or (goals.created_at, goals.goal_id) > ($3, $4::uuid))
  order by goals.created_at, goals.goal_id

@@ -24,10 +24,11 @@ delete from outbox using unnest(uuids($1), uuids($2)) as done (account_id, messa
  where outbox.account_id = done.account_id and outbox.message_id = done.message_id
 """
 
+# By the time at which the statement began: with a clock that goes on, it would look at those that are not due yet as well.
 _DUE = """
 select account_id::text, message_id::text, topic, subject, time, body, traceparent
   from outbox
- where publish_after <= clock_timestamp()
+ where publish_after <= statement_timestamp()
  order by publish_after
  limit $1
    for update skip locked

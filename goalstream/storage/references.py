@@ -27,13 +27,17 @@ on conflict (account_id, kind, reference_id) do update
         and excluded.record_at < crm_references.record_at)
 """
 
-# Those of a kind of which nothing was ever received are left out.
+# Those of a kind of which nothing was ever received are left out. Each is looked up by its key (`offset 0`, `limit 1`): a join may
+# be planned to read all that an account has.
 _KNOWN = """
 select wanted.kind, wanted.reference_id, known.parent_id, known.is_deleted is false as exists
   from unnest($2::text[], $3::text[]) as wanted (kind, reference_id)
-  left join crm_references known
-    on known.account_id = $1 and known.kind = wanted.kind and known.reference_id = wanted.reference_id
- where exists (select from crm_references received where received.account_id = $1 and received.kind = wanted.kind)
+  left join lateral (
+       select parent_id, is_deleted from crm_references
+        where account_id = $1 and crm_references.kind = wanted.kind and crm_references.reference_id = wanted.reference_id
+       offset 0) as known on true
+ where (select true from crm_references received
+         where received.account_id = $1 and received.kind = wanted.kind limit 1)
 """
 
 

@@ -17,7 +17,8 @@ _MICROSECOND = Decimal("0.000001")
 _COHORT = """
 from enrollments
 where account_id = $1 and workflow_id = $2 and entered_at is not null
-  and ($3::timestamptz is null or entered_at >= $3) and ($4::timestamptz is null or entered_at < $4)
+  and entered_at >= case when $3::timestamptz is null then '-infinity' else $3 end
+  and entered_at < case when $4::timestamptz is null then 'infinity' else $4 end
 """
 
 _TOTALS = f"""
@@ -27,10 +28,11 @@ select count(*) as enrolled, count(satisfied_at) as satisfied, clock_timestamp()
   from (select satisfied_at, extract(epoch from satisfied_at - entered_at) as seconds {_COHORT}) as cohort
 """
 
-# Every type and goal the workflow has or had; an enrollment counts once for each.
+# Every type and goal the workflow has or had; an enrollment counts once for each. What was achieved is found before it is joined
+# with the goals: no index finds the achievements of a goal.
 _BY_GOAL = f"""
 with cohort as (select account_id, enrollment_id {_COHORT}),
-     achieved as (
+     achieved as materialized (
        select achievements.goal_id, achievements.goal_type, achievements.enrollment_id
          from achievements join cohort using (account_id, enrollment_id)
         where achievements.account_id = $1 and achievements.workflow_id = $2 and revoked_at is null),

@@ -14,12 +14,16 @@ from goalstream.storage.facts import FactsByKind, start_row
 from goalstream.storage.pool import Connection
 
 # A start that says what its enrollment's row says already, of a contact that has matched nothing and of whom nothing is told,
-# leaves nothing to settle.
+# leaves nothing to settle. `offset 0` has each row looked up by its key: a join may be planned to read the whole table instead
+# while that is small, and the plan is kept.
 _BY_STARTS = f"""
 select told.account_id::text, told.enrollment_id::text
   from unnest($1::enrollment_start_row[]) as told
-  join enrollments on enrollments.account_id = told.account_id and enrollments.enrollment_id = told.enrollment_id
- where (enrollments.workflow_id, enrollments.contact_id, enrollments.entered_at)
+ cross join lateral (
+       select workflow_id, contact_id, entered_at from enrollments
+        where enrollments.account_id = told.account_id and enrollments.enrollment_id = told.enrollment_id
+       offset 0) as known
+ where (known.workflow_id, known.contact_id, known.entered_at)
        is distinct from (told.workflow_id, told.contact_id, told.entered_at)
     or exists (select from matches where matches.account_id = told.account_id and matches.contact_id = told.contact_id)
     or exists (select from achievements

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import structlog
 
-from goalstream.errors import TooManyDeadLetters
+from goalstream.errors import InvalidRecord, RefusedByDatabase, TooManyDeadLetters
 from goalstream.observability import metrics
 from goalstream.streams.ports import Batch, Partition, Record
 from goalstream.streams.producer import Producer
@@ -23,21 +23,21 @@ SHARE_WINDOW = 1_000
 MAX_ERROR_LENGTH = 500
 
 
-RecordId = tuple[str, int, int]
-"""Topic, partition, offset."""
-
-
-def record_id(record: Record) -> RecordId:
-    """What tells a record apart from all others."""
-    return record.topic, record.partition, record.offset
+RecordId = tuple[Partition, int]
+"""Partition and offset: what tells a record apart from all others."""
 
 
 class DeadLetter(NamedTuple):
-    """A record, the reason from the contract, and a sentence about this very record."""
+    """A record, where it lay, the reason from the contract, and a sentence about this very record."""
 
+    partition: Partition
     record: Record
     reason: str
     error: str
+
+    @property
+    def record_id(self) -> RecordId:
+        return self.partition, self.record.offset
 
 
 Letters = Mapping[RecordId, DeadLetter]
@@ -64,8 +64,8 @@ class DeadLetters:
         log.warning(
             "dead_letters",
             records=len(letters),
-            topic=first.record.topic,
-            partition=first.record.partition,
+            topic=first.partition[0],
+            partition=first.partition[1],
             offset=first.record.offset,
             reason=first.reason,
         )
@@ -91,7 +91,7 @@ class DeadLetters:
             tally.recent.extend([False] * len(records))
             return
         for record in records:
-            letter = letters.get(record_id(record))
+            letter = letters.get((partition, record.offset))
             tally.add(letter)
             if self._max_in_a_row and tally.in_a_row > self._max_in_a_row:
                 finding = f"more than {self._max_in_a_row:,} dead letters in a row"
@@ -143,13 +143,38 @@ def _advice(partition: Partition, finding: str, last: str, setting: str) -> str:
     )
 
 
+def letter_about(partition: Partition, record: Record, error: Exception) -> DeadLetter:
+    """The dead letter of a record that fails with an error: of the contract, of the database, or a defect of ours."""
+    match error:
+        case InvalidRecord():
+            return DeadLetter(partition, record, error.reason, error.detail)
+        case RefusedByDatabase():
+            return DeadLetter(partition, record, "refused_by_database", str(error))
+        case _:
+            return _unexpected(partition, record, error)
+
+
+def _unexpected(partition: Partition, record: Record, error: Exception) -> DeadLetter:
+    """A defect of ours never stops the stream: the record is kept for the day it is mended."""
+    topic, number = partition
+    log.error(
+        "unexpected",
+        topic=topic,
+        partition=number,
+        offset=record.offset,
+        error=type(error).__name__,
+        exc_info=error,
+    )
+    return DeadLetter(partition, record, "unexpected", f"{type(error).__name__}: {error}")
+
+
 def letter_headers(letter: DeadLetter) -> list[tuple[str, bytes | None]]:
     """The original headers, and after them ours: whoever reads them back counts on this order."""
-    record = letter.record
+    record, (topic, partition) = letter.record, letter.partition
     return [
         *record.headers,
-        ("goalstream_topic", record.topic.encode()),
-        ("goalstream_partition", str(record.partition).encode()),
+        ("goalstream_topic", topic.encode()),
+        ("goalstream_partition", str(partition).encode()),
         ("goalstream_offset", str(record.offset).encode()),
         ("goalstream_timestamp", str(record.timestamp).encode()),
         ("goalstream_reason", letter.reason.encode()),

@@ -1,7 +1,7 @@
 """The worker's goal table, and up to which moment it is proved to be complete (the horizon).
 
-A change takes effect `activation_delay` after it was accepted. A refresh that began at the database's time T has seen
-every change accepted before T, so the table is complete for every moment up to T + delay.
+A change takes effect `activation_delay` after it was accepted. A refresh whose last portion was read at the database's time T
+has seen every change accepted before T, so the table is complete for every moment up to T + delay.
 """
 
 from __future__ import annotations
@@ -43,16 +43,17 @@ class GoalCache:
         """How long ago the table was last proved complete; of one that never was, how old it is."""
         return self._monotonic() - self._proved_at
 
-    async def complete_for(self, moments: Sequence[datetime]) -> datetime:
+    async def complete_for(self, newest: datetime, moments: Callable[[], Sequence[datetime]]) -> datetime:
         """Waits until the table is complete for all moments but those too far ahead of the database's clock.
 
-        Returns the horizon: what lies after it can only be judged by the configuration known now. Raises
-        DatabaseUnavailable: no event is ever judged by a stale table.
+        None of the moments lies after the newest; they are asked for only where that does not tell enough. Returns the
+        horizon: what lies after it can only be judged by the configuration known now. Raises DatabaseUnavailable: no event
+        is ever judged by a stale table.
         """
-        while self._clock is None or max(moments) > self._clock + self._activation_delay:
+        while self._clock is None or newest > self._clock + self._activation_delay:
             clock = await self.refresh()
             horizon = clock + self._activation_delay
-            waiting = [moment for moment in moments if horizon < moment <= clock + MAX_WAIT_AHEAD]
+            waiting = [moment for moment in moments() if horizon < moment <= clock + MAX_WAIT_AHEAD]
             if not waiting:
                 return horizon
             await asyncio.sleep(min((max(waiting) - horizon).total_seconds(), REFRESH_SECONDS))
@@ -64,16 +65,26 @@ class GoalCache:
         mine = self._asked
         async with self._lock:
             if self._answered < mine or self._clock is None:
-                serving = self._asked
-                changes = await self._source.changes_since(self._last_change_id)
-                self.table.add(changes.versions)
-                self._last_change_id = changes.last_change_id
-                self._clock = changes.clock
+                self._clock = await self._read_changes()
+            return self._clock
+
+    async def _read_changes(self) -> datetime:
+        """Reads in portions, between which the event loop goes on. Returns the clock of the last, which alone proves anything.
+
+        What a portion brings takes effect after the horizon that was proved before: until then it changes no decision.
+        """
+        while True:
+            serving = self._asked
+            changes = await self._source.changes_since(self._last_change_id)
+            self.table.add(changes.versions)
+            self._last_change_id = changes.last_change_id
+            if changes.versions:
+                metrics.GOALS.set(len(self.table))
+            if changes.is_complete:
                 self._proved_at = self._monotonic()
                 self._answered = serving
-                if changes.versions:
-                    metrics.GOALS.set(len(self.table))
-            return self._clock
+                return changes.clock
+            await asyncio.sleep(0)
 
     async def keep_fresh(self) -> None:
         """Refreshes for ever. Raises DatabaseUnavailable."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from goalstream.streams.ports import Headers, Record
+from goalstream.streams.ports import Headers, PlacedRecord
 
 MARK_HEADER = "goalstream_mark"
 ATTEMPTS_HEADER = "goalstream_attempts"
@@ -100,7 +100,7 @@ class Collection:
         self.strangers = 0
         """Records that goalstream did not write."""
 
-    def add(self, record: Record) -> None:
+    def add(self, record: PlacedRecord) -> None:
         """Takes in a record of the dead-letter topic, in the order of its partition."""
         if (found := _read_mark(record)) is not None:
             place, mark = found
@@ -139,7 +139,7 @@ class Collection:
         return marked
 
 
-def read_letter(record: Record) -> Letter | None:
+def read_letter(record: PlacedRecord) -> Letter | None:
     """What a record of the dead-letter topic says; None where goalstream did not write it, or wrote a mark.
 
     The original record may have had headers with our names: ours are the last.
@@ -176,7 +176,7 @@ def parse_place(text: str) -> Place | None:
     return Place(numbers[0], numbers[1])
 
 
-def _read_mark(record: Record) -> tuple[Place, Mark] | None:
+def _read_mark(record: PlacedRecord) -> tuple[Place, Mark] | None:
     if not record.headers or record.headers[-1][0] != MARK_HEADER:
         return None
     place = parse_place((record.key or b"").decode(errors="replace"))

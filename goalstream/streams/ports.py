@@ -18,12 +18,8 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Record(Protocol):
-    """What Kafka gives us; `timestamp` is in milliseconds since 1970."""
+    """What Kafka gives us; `timestamp` is in milliseconds since 1970. Its partition is that of the batch around it."""
 
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
     @property
     def offset(self) -> int: ...
     @property
@@ -34,6 +30,15 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def headers(self) -> Headers: ...
+
+
+class PlacedRecord(Record, Protocol):
+    """A record that knows its topic and partition, as readers without a group get them."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
 
 
 Partition = tuple[str, int]
@@ -60,7 +65,7 @@ class Ledger(Protocol):
 
 
 class GoalChanges(Protocol):
-    """Goal versions accepted since a change, complete up to the database's `clock`."""
+    """Goal versions accepted since a change; all of them up to the database's `clock`, if they are complete."""
 
     @property
     def clock(self) -> datetime: ...
@@ -68,10 +73,12 @@ class GoalChanges(Protocol):
     def last_change_id(self) -> int: ...
     @property
     def versions(self) -> Sequence[GoalVersion]: ...
+    @property
+    def is_complete(self) -> bool: ...
 
 
 class GoalSource(Protocol):
-    """Where goal versions come from."""
+    """Where goal versions come from, in portions that hold up the event loop for milliseconds."""
 
     async def changes_since(self, change_id: int) -> GoalChanges: ...
 

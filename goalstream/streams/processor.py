@@ -4,50 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import timedelta
+from operator import attrgetter
 
 import structlog
 
 from goalstream.domain.achievements import Action, Change
-from goalstream.domain.events import Event, Outline
-from goalstream.domain.facts import Fact, Match
-from goalstream.domain.goals import GoalVersion
-from goalstream.errors import InvalidRecord, RefusedByDatabase
+from goalstream.domain.facts import Fact
 from goalstream.observability import metrics
-from goalstream.streams.codec import Decoded, decode
-from goalstream.streams.dead_letters import DeadLetter, DeadLetters, RecordId, record_id
+from goalstream.streams.dead_letters import DeadLetter, DeadLetters, letter_about
 from goalstream.streams.failure import RetryInPlace
-from goalstream.streams.frame import canonical_json
 from goalstream.streams.goal_cache import GoalCache
-from goalstream.streams.ports import Batch, Ledger, Record, Settled
+from goalstream.streams.in_hand import InHand, Told
+from goalstream.streams.matching import Matcher
+from goalstream.streams.ports import Batch, Ledger, Settled
 from goalstream.streams.publisher import Publisher
 from goalstream.streams.together import Together
-from goalstream.streams.topics import EVENT_TOPICS
-from goalstream.streams.usual import outline_reader
 
 log = structlog.get_logger()
 
-
-class _InHand(NamedTuple):
-    """A poll of a topic that is being processed, and the dead letters in it so far."""
-
-    topic: str
-    batch: Batch
-    letters: dict[RecordId, DeadLetter]
-
-
-class Told(NamedTuple):
-    """A record and the facts that it tells; an event without a match tells none."""
-
-    record: Record
-    facts: list[Fact]
-
-
-_EVENTS = (Event, Outline)
-
-Read = tuple[Record, Decoded | Outline]
-"""A record and what it tells; of an event perhaps no more than its outline."""
+FULL_POLL = 500
+"""Records of a poll that was full, or nearly so: a worker that keeps up sees a few dozen."""
 
 
 class Processor:
@@ -64,72 +41,50 @@ class Processor:
         allowed_lateness: timedelta,
     ) -> None:
         self._ledger = ledger
-        self._goals = goals
+        self._matcher = Matcher(goals, retry, allowed_lateness=allowed_lateness)
         self._publisher = publisher
         self._dead_letters = dead_letters
         self._retry = retry
-        self._allowed_lateness = allowed_lateness
         self._together = Together(self._store_and_settle)
-        self._outline_readers = {topic: outline_reader(topic) for topic in EVENT_TOPICS}
 
     async def process(self, topic: str, batch: Batch) -> None:
         """Processes one poll of a topic. When it returns, PostgreSQL has committed everything the records tell.
 
         Waits as long as PostgreSQL or Kafka is away. Raises TooManyDeadLetters.
         """
-        hand = _InHand(topic, batch, {})
-        read = await self._read(hand)
-        told = await self._match(hand, read)
-        if told:
-            await self._settle(hand, told)
-        self._dead_letters.count(batch, hand.letters)
-        metrics.RECORDS.labels(topic, "valid").inc(sum(map(len, batch.values())) - len(hand.letters))
-        metrics.RECORDS.labels(topic, "dead_letter").inc(len(hand.letters))
+        hand = await self.match(topic, batch)
+        await self.settle(hand)
+        await self.finish(hand)
 
-    async def _read(self, hand: _InHand) -> list[Read]:
-        read: list[Read] = []
-        letters: list[DeadLetter] = []
-        read_outline = self._outline_readers.get(hand.topic, _no_outline)
-        for records in hand.batch.values():
-            for record in records:
-                try:
-                    read.append((record, read_outline(record) or decode(hand.topic, record)))
-                except Exception as error:  # noqa: BLE001 - a defect of ours too: kept as a dead letter, never lost
-                    letters.append(_letter(record, error))
-        await self._set_aside(hand, letters)
-        return read
+    async def match(self, topic: str, batch: Batch) -> InHand:
+        """Reads one poll of a topic and finds out what it tells; nothing has happened yet. Waits for PostgreSQL."""
+        return await self._matcher.match(topic, batch)
 
-    async def _match(self, hand: _InHand, read: Sequence[Read]) -> list[Told]:
-        """The facts that records tell: for an event, its matches by the goal versions in force when it occurred."""
-        events = [(record, item) for record, item in read if isinstance(item, _EVENTS)]
-        if not events:
-            return [Told(record, [item]) for record, item in read if not isinstance(item, _EVENTS)]
-        moments = [event.occurred_at for _, event in events]
-        horizon = await self._retry("refresh_goals", lambda: self._goals.complete_for(moments))
-        match = self._goals.table.match
-        told: list[Told] = []
-        letters: list[DeadLetter] = []
-        for record, event in events:
-            try:
-                if versions := match(event):
-                    told.append(Told(record, _matches(hand.topic, record, event, versions, horizon)))
-            except Exception as error:  # noqa: BLE001 - as above
-                letters.append(_letter(record, error))
-        await self._set_aside(hand, letters)
-        self._count_matches(told)
-        return told
-
-    async def _settle(self, hand: _InHand, told: list[Told]) -> None:
-        """Settles together with what other agents have at this moment; alone if that fails."""
+    async def settle(self, hand: InHand) -> None:
+        """Settles what a poll tells together with what others have at this moment; several polls may be settled at once."""
+        if not hand.told:
+            hand.is_settled = True
+            return
         try:
-            is_settled = await self._together.submit(_facts(told))
+            hand.is_settled = await self._together.submit(hand.facts, can_wait=_is_full(hand.batch))
         except Exception as error:  # noqa: BLE001 - whatever it is, only the record that causes it is set aside
-            await self._isolate(hand, told, error)
-        else:
-            if not is_settled:
-                await self._settle_alone(hand, told)
+            hand.error = error
 
-    async def _settle_alone(self, hand: _InHand, told: list[Told]) -> None:
+    async def finish(self, hand: InHand) -> None:
+        """Settles alone what failed with others, and sets aside what fails alone; polls of a topic in their order.
+
+        Raises TooManyDeadLetters before anything is set aside, where it would be beyond a limit.
+        """
+        await self._set_aside(hand, sorted(hand.letters.values(), key=attrgetter("record_id")))
+        if hand.error is not None:
+            await self._isolate(hand, hand.told, hand.error)
+        elif not hand.is_settled:
+            await self._settle_alone(hand, hand.told)
+        self._dead_letters.count(hand.batch, hand.letters)
+        metrics.RECORDS.labels(hand.topic, "valid").inc(sum(map(len, hand.batch.values())) - len(hand.letters))
+        metrics.RECORDS.labels(hand.topic, "dead_letter").inc(len(hand.letters))
+
+    async def _settle_alone(self, hand: InHand, told: list[Told]) -> None:
         try:
             await self._store_and_settle(_facts(told))
         except Exception as error:  # noqa: BLE001 - as above
@@ -142,7 +97,7 @@ class Processor:
         _report(settled)
         await self._publisher.hand_over(settled.messages)
 
-    async def _isolate(self, hand: _InHand, told: list[Told], error: Exception) -> None:
+    async def _isolate(self, hand: InHand, told: list[Told], error: Exception) -> None:
         """Finds the record for which settling fails by halving, sets it aside, and settles all the others."""
         suspects = told
         others: list[Told] = []
@@ -157,87 +112,24 @@ class Processor:
         if len(told) > 1:
             await self._settle_alone(hand, suspects)
         else:
-            await self._set_aside(hand, [_letter(suspect.record, error)])
+            await self._set_aside(hand, [letter_about(suspect.partition, suspect.record, error)])
         if others:
             await self._settle_alone(hand, others)
 
-    async def _set_aside(self, hand: _InHand, letters: Sequence[DeadLetter]) -> None:
-        """Raises TooManyDeadLetters before anything is sent, where it would be beyond a limit."""
+    async def _set_aside(self, hand: InHand, letters: Sequence[DeadLetter]) -> None:
         if letters:
-            hand.letters.update((record_id(letter.record), letter) for letter in letters)
+            hand.letters.update((letter.record_id, letter) for letter in letters)
             self._dead_letters.check(hand.batch, hand.letters)
             await self._retry("dead_letter", lambda: self._dead_letters.send(letters))
 
-    def _count_matches(self, told: Sequence[Told]) -> None:
-        matches = [fact for item in told for fact in item.facts if isinstance(fact, Match)]
-        for goal_type, count in Counter(fact.goal_type for fact in matches).items():
-            metrics.MATCHES.labels(goal_type).inc(count)
-        metrics.CLOCK_AHEAD.inc(sum(fact.clock_ahead for fact in matches))
-        too_late = [fact for fact in matches if fact.record_at - fact.occurred_at > self._allowed_lateness]
-        metrics.TOO_LATE.inc(len(too_late))
-        for fact in too_late:
-            log.info("too_late", account=fact.account_id, event_id=fact.event_id, goal=fact.goal_id)
+
+def _is_full(batch: Batch) -> bool:
+    """Whether there is more to read: then it costs no time to wait for others."""
+    return sum(map(len, batch.values())) >= FULL_POLL
 
 
 def _facts(told: Sequence[Told]) -> list[Fact]:
     return [fact for item in told for fact in item.facts]
-
-
-def _no_outline(_: Record) -> None:
-    """The reader of topics that carry no events."""
-
-
-def _matches(
-    topic: str, record: Record, event: Event | Outline, versions: Sequence[GoalVersion], horizon: datetime
-) -> list[Fact]:
-    """What a matching event tells, now read whole."""
-    whole = event if isinstance(event, Event) else decode(topic, record)
-    assert isinstance(whole, Event)  # noqa: S101 - narrows: only event topics have outlines
-    data = canonical_json(whole.data)
-    return [_fact(whole, version, horizon, data) for version in versions]
-
-
-def _fact(event: Event, version: GoalVersion, horizon: datetime, data: str) -> Match:
-    return Match(
-        account_id=event.account_id,
-        contact_id=event.contact_id,
-        workflow_id=version.workflow_id,
-        goal_id=version.goal_id,
-        goal_version=version.version,
-        goal_type=version.goal_type,
-        source=event.source,
-        event_id=event.event_id,
-        event_type=event.event_type,
-        occurred_at=event.occurred_at,
-        occurred_at_source=event.occurred_at_source,
-        clock_ahead=event.occurred_at > horizon,
-        record_at=event.record_at,
-        data=data,
-        traceparent=event.traceparent,
-    )
-
-
-def _letter(record: Record, error: Exception) -> DeadLetter:
-    match error:
-        case InvalidRecord():
-            return DeadLetter(record, error.reason, error.detail)
-        case RefusedByDatabase():
-            return DeadLetter(record, "refused_by_database", str(error))
-        case _:
-            return _unexpected(record, error)
-
-
-def _unexpected(record: Record, error: Exception) -> DeadLetter:
-    """A defect of ours never stops the stream: the record is kept for the day it is mended."""
-    log.error(
-        "unexpected",
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        error=type(error).__name__,
-        exc_info=error,
-    )
-    return DeadLetter(record, "unexpected", f"{type(error).__name__}: {error}")
 
 
 def _report(settled: Settled) -> None:

@@ -1,7 +1,8 @@
 """Group commit: facts that arrive while others are being settled are settled together, in the next transactions.
 
 A settlement costs a fixed number of round trips, however many facts it has. So the busier a worker is, the less a fact costs,
-and an idle worker waits for nobody. One settlement at a time is faster than several: they would share the same two cores.
+and an idle worker waits for nobody. Who reads a backlog waits a moment for others. One settlement at a time is faster than
+several: they would share the same two cores.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from goalstream.domain.facts import Fact
 
+ENOUGH_FACTS = 250
+"""So many, and the fixed costs of a settlement no longer count; PostgreSQL settles 500 enrollments in a transaction."""
+
+LONGEST_WAIT_SECONDS = 0.05
+
 
 class Together:
     """Settles the facts of several callers in one go."""
@@ -19,22 +25,31 @@ class Together:
         self._settle = settle
         self._turn = asyncio.Lock()
         self._waiting: list[tuple[Sequence[Fact], asyncio.Future[bool]]] = []
+        self._is_due = asyncio.Event()
 
-    async def submit(self, facts: Sequence[Fact]) -> bool:
+    async def submit(self, facts: Sequence[Fact], *, can_wait: bool = False) -> bool:
         """Returns when the facts are settled; False when a group that they were part of has failed.
 
-        Raises what settling raised where these facts were alone.
+        Who can wait does so until there are enough facts, somebody comes who cannot, or 50 ms have passed. Raises what
+        settling raised where these facts were alone.
         """
-        outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[bool] = loop.create_future()
         self._waiting.append((facts, outcome))
+        if not can_wait or sum(len(waiting) for waiting, _ in self._waiting) >= ENOUGH_FACTS:
+            self._is_due.set()
+        elif len(self._waiting) == 1:
+            loop.call_later(LONGEST_WAIT_SECONDS, self._is_due.set)
+        await self._is_due.wait()
         async with self._turn:
             if not outcome.done() and any(waiting is outcome for _, waiting in self._waiting):
                 await self._settle_waiting()
         return await outcome
 
     async def _settle_waiting(self) -> None:
-        """Settles everything that waits now. If this is cancelled, so is everybody who waited: the worker stops."""
+        """Settles everything that waits now. If this is cancelled, everybody else tries alone."""
         group, self._waiting = self._waiting, []
+        self._is_due.clear()
         try:
             await self._settle([fact for facts, _ in group for fact in facts])
         except Exception as error:  # noqa: BLE001 - each caller finds out by itself whose facts failed
@@ -45,9 +60,10 @@ class Together:
                     outcome.set_exception(error)
                 else:
                     outcome.set_result(False)
-        except BaseException:
+        except asyncio.CancelledError:
             for _, outcome in group:
-                outcome.cancel()
+                if not outcome.cancelled():
+                    outcome.set_result(False)
             raise
         else:
             for _, outcome in group:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from goalstream.api.tokens import verify_token
+from goalstream.api.tokens import Key, Rules, verify_token
 from goalstream.config import Settings
 from goalstream.streams.topics import ALL_TOPICS
 from tests.acceptance.command import run
@@ -49,7 +49,7 @@ def test_config_tells_where_each_setting_comes_from_and_hides_secrets() -> None:
 def test_a_token_proves_what_was_asked_for() -> None:
     account, secret = new_id(), "s" * 40
     found = run("token", "--account", account.upper(), "--scope", "goals:read", GOALSTREAM_JWT_SECRET=secret)
-    principal = verify_token(secret, found.stdout.strip())
+    principal = verify_token(found.stdout.strip(), Key("HS256", secret), Rules())
     assert (principal.account_id, principal.scopes) == (account, frozenset({"goals:read"}))
     assert run("token", "--account", "nobody", GOALSTREAM_JWT_SECRET=secret).returncode == 2
     assert "GOALSTREAM_JWT_SECRET" in run("token", "--account", account).stderr

@@ -218,7 +218,7 @@ def test_examples_have_nothing_that_no_contract_tells_of(topic: str) -> None:
 @pytest.mark.parametrize("headers", [[], [(ATTEMPTS_HEADER, b"2")]])
 def test_the_headers_of_a_dead_letter_keep_its_contract(headers: list[tuple[str, bytes | None]]) -> None:
     record = FakeRecord(value=b"{", topic="form.submitted", partition=3, offset=17, timestamp=-1, headers=headers)
-    letter = DeadLetter(record, "not_json", "not_json: " + "x" * 600)
+    letter = DeadLetter((record.topic, record.partition), record, "not_json", "not_json: " + "x" * 600)
     validator = value_validator(DEAD_LETTER)
     validator.validate(texts(letter_headers(letter)))
     assert not validator.is_valid(texts(letter_headers(letter._replace(reason="unheard_of"))))

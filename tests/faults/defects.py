@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from goalstream.storage.ledger import Ledger
-from goalstream.streams import processor
+from goalstream.streams import matching
 from tests.faults.failpoints import before
-from tests.oracle.history import EVENT_TOPICS, Record
+from tests.oracle.history import Record
 
-OUTLINE, DECODE, WHOLE, STORE, SETTLE = "outline", "decode", "whole", "store", "settle"
-OF_EVENTS = (OUTLINE, WHOLE, STORE, SETTLE)
-"""Places for an event that matches: it is read in outline, and whole only then."""
-
-OF_OTHER_FACTS = (DECODE, STORE, SETTLE)
+DECODE, STORE, SETTLE = PLACES = ("decode", "store", "settle")
+"""Where records come past; an event comes past all of them where it matches."""
 
 _EVENT_ID = re.compile(rb'^\{"event_id":"[^"]*"')
 _MARKED = re.compile(rb'^\{"event_id":"defect-')
@@ -38,11 +35,6 @@ def is_marked(record: Record) -> bool:
     return _MARKED.match(record.value or b"") is not None
 
 
-def places(topic: str) -> tuple[str, ...]:
-    """Where records of a topic come past."""
-    return OF_EVENTS if topic in EVENT_TOPICS else OF_OTHER_FACTS
-
-
 def arm() -> None:
     """From now on this process fails at marked records."""
     _fail_while_reading()
@@ -51,26 +43,17 @@ def arm() -> None:
 
 
 def _fail_while_reading() -> None:
-    decode, outline_reader = vars(processor)["decode"], vars(processor)["outline_reader"]
+    decode = vars(matching)["decode"]
 
     def failing_decode(topic: str, record: Any) -> Any:
-        _fail_at(record.value, DECODE, WHOLE)
+        _fail_at(record.value, DECODE)
         return decode(topic, record)
 
-    def failing_outline_reader(topic: str) -> Callable[[Any], Any]:
-        read = outline_reader(topic)
-
-        def read_outline(record: Any) -> Any:
-            _fail_at(record.value, OUTLINE)
-            return read(record)
-
-        return read_outline
-
-    vars(processor).update(decode=failing_decode, outline_reader=failing_outline_reader)
+    vars(matching).update(decode=failing_decode)
 
 
-def _fail_at(value: bytes | None, *here: str) -> None:
-    if value is not None and any(value.startswith(f'{{"event_id":"defect-{place}-'.encode()) for place in here):
+def _fail_at(value: bytes | None, place: str) -> None:
+    if value is not None and value.startswith(f'{{"event_id":"defect-{place}-'.encode()):
         _fail()
 
 

@@ -75,8 +75,8 @@ def with_defects(told: History, count: int, chance: Random) -> list[Record]:
     chosen = _places(records, told, count // 2, chance, are_events=True)
     chosen += _places(records, told, count - count // 2, chance, are_events=False)
     for number, at in enumerate(chosen):
-        here = defects.places(records[at].topic)
-        records[at] = defects.marked(records[at], here[number % len(here)], number)
+        place = defects.PLACES[number % len(defects.PLACES)]
+        records[at] = defects.marked(records[at], place, number)
     last = chance.sample(chosen, max(1, int(count * LAST_SHARE)))
     return records + [records[at] for at in last]
 

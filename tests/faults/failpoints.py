@@ -22,7 +22,7 @@ from goalstream.domain.facts import (
 from goalstream.domain.references import ReferenceChange
 from goalstream.storage import ledger
 from goalstream.storage import outbox as outbox_rows
-from goalstream.streams import processor
+from goalstream.streams import matching
 from goalstream.streams.publisher import Publisher
 from goalstream.streams.topics import DEAD_LETTER
 from goalstream.streams.transport import BatchConsumer, OneBatchPerTopic
@@ -146,7 +146,7 @@ def _mid_publish(passed: Pass) -> None:
 
 POINTS: Mapping[str, Callable[[Pass], None]] = {
     "after fetch": partial(before, OneBatchPerTopic, "iterate", lambda _, records: records),
-    "decode": partial(after, processor, "decode", _always),
+    "decode": partial(after, matching, "decode", _always),
     "inside store": _inside_store,
     "between store and settle, match": partial(_between_store_and_settle, Match),
     "between store and settle, start": partial(_between_store_and_settle, EnrollmentStart),

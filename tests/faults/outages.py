@@ -73,7 +73,7 @@ class Outages:
         if self._size is Size.FULL and seconds > self._within:
             self._miss(f"{name}: work resumed only after {seconds:.1f} s, not within {self._within} s")
         for watch in self._watches:
-            if not await watch.until_ready(READY_SECONDS):
+            if not await watch.until_ready(max(READY_SECONDS, self._within - seconds)):
                 raise NotQuiet(f"{watch.worker.name} is not ready after {name}: {watch.period(back).reasons}")
             self._check_whole(name, watch, began)
 

@@ -9,69 +9,18 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 
 from goalstream.api import server
-from goalstream.api.tokens import issue_token
-from goalstream.config import Settings
 from goalstream.errors import OperatorError, SettingsError
 from goalstream.storage.migrate import migrate
 from tests.conftest import JWT_SECRET
+from tests.integration.serving import PATIENCE_SECONDS, serving, settings_of, until_ready
 
-ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
 GOALS = "/api/v1/workflows/bbbbbbbb-0000-4000-8000-000000000001/goals"
-PATIENCE_SECONDS = 20
 STOP_SECONDS = 15
-
-
-def settings_of(database_url: str, **values: Any) -> Settings:
-    return Settings.model_validate({"database_url": database_url, "jwt_secret": JWT_SECRET, "http_port": 0} | values)
-
-
-def bearer() -> dict[str, str]:
-    token = issue_token(
-        JWT_SECRET,
-        account_id=ACCOUNT,
-        subject="ada",
-        scope="goals:read goals:write",
-        expires_in_seconds=600,
-        now=int(time.time()),
-    )
-    return {"authorization": f"Bearer {token}"}
-
-
-@asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.Task[None]]]:
-    """A client of a running API, and the task that runs it."""
-    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(server.serve(settings, on_listening=port.set_result))
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (port.done() or task.done()):  # noqa: ASYNC110 - whichever comes first
-                await asyncio.sleep(0.01)
-        if task.done():
-            await task
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{await port}", headers=bearer()) as client:
-            yield client, task
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def until_ready(client: httpx.AsyncClient, wanted: Callable[[httpx.Response], bool]) -> httpx.Response:
-    """The first answer of /readyz that is as wanted."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            response = await client.get("/readyz")
-            if wanted(response):
-                return response
-            await asyncio.sleep(0.02)
 
 
 async def test_a_goal_is_created_and_listed_over_a_real_connection(database_url: str) -> None:

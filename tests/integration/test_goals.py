@@ -381,6 +381,17 @@ async def test_changes_come_in_the_order_of_their_acceptance_and_only_once(
     assert (await changes_since(database, news.last_change_id)).last_change_id == news.last_change_id
 
 
+async def test_changes_come_in_portions_and_the_last_one_says_so(api_database: Database, database: Database) -> None:
+    goals = book(api_database, limit=5)
+    written = [await a_goal(goals, f"form-{number}") for number in range(4)]
+    first = await changes_since(database, 0, limit=3)
+    second = await changes_since(database, first.last_change_id, limit=3)
+    assert [*first.versions, *second.versions] == [goal.version for goal in written]
+    assert (len(first.versions), first.is_complete, second.is_complete) == (3, False, True)
+    assert not (await changes_since(database, 0, limit=4)).is_complete
+    assert (await changes_since(database, second.last_change_id, limit=4)).is_complete
+
+
 async def test_a_refresh_waits_for_a_writer_and_then_proves_its_change(
     api_database: Database, database: Database
 ) -> None:

@@ -35,7 +35,9 @@ class Stage:
     async def set_aside(self, *records: FakeRecord) -> None:
         producer = Producer(self.servers)
         letters = DeadLetters(producer, topic_prefix=self.prefix, max_in_a_row=0, max_share=0)
-        await letters.send([DeadLetter(record, "not_json", "not an object") for record in records])
+        await letters.send(
+            [DeadLetter((one.topic, one.partition), one, "not_json", "not an object") for one in records]
+        )
         await producer.close()
 
     def record(self, offset: int, *, partition: int = 0, **changes: Any) -> FakeRecord:

@@ -16,7 +16,7 @@ from goalstream.domain.durations import parse_duration
 from goalstream.domain.goals import GoalType
 from goalstream.storage.pool import Database
 
-EVERY = {"401", "403", "404", "422", "503"}
+EVERY = {"401", "403", "404", "422", "429", "503"}
 STATUSES = {
     "createGoal": EVERY | {"201", "400", "409", "413", "415"},
     "listGoals": EVERY | {"200"},
@@ -34,6 +34,8 @@ HEADERS = {
     ("changeGoal", "412"): {"ETag"},
     ("deleteGoal", "204"): {"Effective-From"},
     ("getStatistics", "401"): {"WWW-Authenticate"},
+    ("getStatistics", "403"): {"WWW-Authenticate"},
+    ("getStatistics", "429"): {"Retry-After"},
     ("getStatistics", "503"): {"Retry-After"},
 }
 
@@ -79,9 +81,12 @@ def test_headers_that_clients_need_are_documented(document: dict[str, Any], oper
     assert HEADERS[operation, status] <= set(operations(document)[operation]["responses"][status]["headers"])
 
 
-def test_every_operation_needs_a_token(document: dict[str, Any]) -> None:
-    (scheme,) = document["components"]["securitySchemes"]
-    assert all(operation["security"] == [{scheme: []}] for operation in operations(document).values())
+def test_every_operation_needs_a_token_and_names_its_scope(document: dict[str, Any]) -> None:
+    ((name, scheme),) = document["components"]["securitySchemes"].items()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    needed = {operation_id: operation["security"] for operation_id, operation in operations(document).items()}
+    writes = {"createGoal", "changeGoal", "deleteGoal"}
+    assert needed == {one: [{name: ["goals:write" if one in writes else "goals:read"]}] for one in STATUSES}
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:

@@ -11,10 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from goalstream.api.app import create_app
 from goalstream.api.tokens import issue_token
 from goalstream.config import Settings
+from goalstream.domain.access import make_api_key
 from goalstream.errors import DatabaseUnavailable, SettingsError
 from goalstream.storage.pool import Connection, Database
 
@@ -140,9 +143,70 @@ async def test_reading_and_writing_need_their_scopes(client: httpx.AsyncClient) 
         await client.delete(GOAL, headers=reader),
     ):
         problem(refused, 403, "forbidden")
+        needed = "goals:write" if refused.request.headers["authorization"] == reader["authorization"] else "goals:read"
+        challenge = f'Bearer error="insufficient_scope", scope="{needed}"'
+        assert refused.headers["www-authenticate"] == challenge
     assert (await client.get(GOALS, headers=reader)).status_code == 503
     assert (await client.post(ACTIVATION_CHECK, headers=reader)).status_code == 503
     assert (await client.post(GOALS, json=TAG, headers=writer)).status_code == 503
+
+
+@pytest.mark.parametrize(
+    "scope", ["", "operator", "goals", "goals:*", "GOALS:READ", "goals:read,goals:write", "read write"]
+)
+async def test_a_scope_that_only_resembles_what_is_needed_is_none(client: httpx.AsyncClient, scope: str) -> None:
+    problem(await client.get(GOALS, headers=bearer(scope)), 403, "forbidden")
+    problem(await client.post(GOALS, json=TAG, headers=bearer(scope)), 403, "forbidden")
+
+
+@pytest.mark.parametrize("key", ["gs_", "gs_x_y_z", "gs_" + "a" * 32 + "_" + "b" * 32 + "_" + "c" * 42])
+async def test_what_has_not_the_form_of_an_api_key_is_refused_unasked(client: httpx.AsyncClient, key: str) -> None:
+    response = await client.get(GOALS, headers={"authorization": f"Bearer {key}"})
+    assert key not in problem(response, 401, "unauthorized")["message"]
+
+
+async def test_an_api_key_cannot_be_judged_while_the_database_is_away(client: httpx.AsyncClient) -> None:
+    key = make_api_key(ACCOUNT, WORKFLOW, "c" * 43).text
+    response = await client.get(GOALS, headers={"authorization": f"Bearer {key}"})
+    problem(response, 503, "unavailable")
+    assert key not in response.text
+
+
+async def test_an_account_that_asks_too_often_is_told_how_long_to_wait() -> None:
+    app = create_app(settings_of(rate_limit_per_minute=2), AwayDatabase())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
+        for path in (GOALS, f"{GOALS}/stats"):
+            assert (await client.get(path, headers=bearer("goals:read"))).status_code == 503
+        refused = await client.get(GOALS, headers=bearer("goals:read"))
+        problem(refused, 429, "rate_limited")
+        assert refused.headers["retry-after"] in ("29", "30")
+        problem(await client.post(GOALS, json=TAG, headers=bearer("")), 429, "rate_limited")
+        problem(await client.get(GOALS, headers={"authorization": "Bearer x"}), 401, "unauthorized")
+        assert (await client.get("/livez")).status_code == 200
+        other = issue_token(
+            SECRET, account_id=WORKFLOW, subject="ada", scope="goals:read", expires_in_seconds=60, now=int(time.time())
+        )
+        assert (await client.get(GOALS, headers={"authorization": f"Bearer {other}"})).status_code == 503
+
+
+async def test_what_is_refused_at_the_door_is_counted(client: httpx.AsyncClient) -> None:
+    def count(error: str) -> float:
+        return REGISTRY.get_sample_value("goalstream_api_refused_total", {"error": error}) or 0.0
+
+    before = count("unauthorized"), count("forbidden")
+    await client.get(GOALS, headers={"authorization": "Bearer x"})
+    await client.get(GOALS, headers=bearer("goals:write"))
+    await client.get(GOALS)
+    assert (count("unauthorized"), count("forbidden")) == (before[0] + 1, before[1] + 1)
+
+
+async def test_no_line_of_the_log_holds_a_token(client: httpx.AsyncClient) -> None:
+    given = [token(), "x.y.z", make_api_key(ACCOUNT, WORKFLOW, "c" * 43).text]
+    with capture_logs() as lines:
+        for one in given:
+            await client.get(GOALS, headers={"authorization": f"Bearer {one}"})
+    assert lines
+    assert not [line for line in lines if any(one in str(line) for one in given)]
 
 
 async def test_who_is_nobody_learns_nothing_about_the_body(client: httpx.AsyncClient) -> None:

@@ -22,8 +22,9 @@ from goalstream.domain.settlement import Settlement, settle
 from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import decode
 from goalstream.streams.frame import canonical_json
+from goalstream.streams.outlines import outline_of
 from goalstream.streams.topics import EVENT_TOPICS
-from goalstream.streams.usual import outline_reader
+from goalstream.streams.usual import usual_reader
 from tests.oracle import generator, oracle
 from tests.oracle.history import GoalVersion, Headers, History, Record
 
@@ -44,7 +45,7 @@ FIELD_OF_FACT = {
 }
 """Where settlement takes facts of a type from."""
 
-OUTLINE_READERS = {topic: outline_reader(topic) for topic in EVENT_TOPICS}
+USUAL_READERS = {topic: usual_reader(topic) for topic in EVENT_TOPICS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +113,8 @@ class Product:
         }
 
     def _read(self, index: int, record: KafkaRecord) -> None:
-        read_outline = OUTLINE_READERS.get(record.topic)
-        outline = read_outline(record) if read_outline else None
+        read_usual = USUAL_READERS.get(record.topic)
+        outline = next(iter(read_usual([record]).outlines), None) if read_usual else None
         try:
             decoded = decode(record.topic, record)
         except InvalidRecord as refused:
@@ -124,7 +125,9 @@ class Product:
             self._facts[decoded.account_id][FIELD_OF_FACT[type(decoded).__name__]].append(decoded)
             return
         versions = self._table.match(decoded)
-        assert outline is None or self._table.match(outline) == versions
+        if outline is not None:
+            assert self._table.match(outline_of(outline, record.topic, record)) == versions
+            assert not versions or self._table.screen(record.topic)(outline.account_id, outline.occurrence)
         self._facts[decoded.account_id]["matches"] += [match_of(decoded, version) for version in versions]
 
     def _settle(self, account_id: str, enrollment_id: str, lateness: timedelta) -> Settlement:

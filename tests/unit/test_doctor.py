@@ -64,6 +64,7 @@ def test_settings_of_a_deployment_are_fine() -> None:
     ("changes", "problem"),
     [
         ({"jwt_secret": None}, "GOALSTREAM_JWT_SECRET is not set"),
+        ({"jwks_url": "http://idp.example/keys"}, "whoever comes between gives out keys of their own"),
         ({"database_url": "postgresql://me@db/x"}, "does not insist on TLS"),
         ({"topic_replication_factor": 1}, "a lost disk loses events"),
         ({"metrics_port": 0}, "nobody can see whether a worker is well"),

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from goalstream.cli.letter_views import document, full_document, in_full, printable, summary, table
+from goalstream.cli.letter_views import document, full_document, in_full, summary, table
 from goalstream.cli.moments import parse_moment
+from goalstream.cli.terminal import printable
 from goalstream.streams.letters import Letter, Mark, Origin, Place
 from tests.unit.streams.records import NOON, NOON_MS, FakeRecord
 

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goalstream.api.tokens import LEEWAY_SECONDS, InvalidToken, issue_token, verify_token
+from goalstream.api.tokens import InvalidToken, Key, Principal, Rules, issue_token, read_signature, verify_token
 
 SECRET = "a secret of at least thirty-two bytes"
 ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
 HOUR = 3_600
+LEEWAY_SECONDS = 30
 
 
 def claims(**changes: Any) -> dict[str, Any]:
@@ -28,6 +29,12 @@ def signed(payload: dict[str, Any], *, secret: str = SECRET, algorithm: str = "H
     return jwt.PyJWS().encode(json.dumps(payload).encode(), secret, algorithm=algorithm)
 
 
+def verified(token: str, *, secret: str = SECRET, **rules: Any) -> Principal:
+    """Whom a token stands for that is checked with the secret, as the API does it."""
+    read_signature(token)
+    return verify_token(token, Key("HS256", secret), Rules(**rules))
+
+
 def test_an_issued_token_names_account_subject_and_scopes() -> None:
     token = issue_token(
         SECRET,
@@ -37,27 +44,27 @@ def test_an_issued_token_names_account_subject_and_scopes() -> None:
         expires_in_seconds=HOUR,
         now=int(time.time()),
     )
-    principal = verify_token(SECRET, token)
+    principal = verified(token)
     assert (principal.account_id, principal.subject) == (ACCOUNT, "ada")
     assert principal.scopes == {"goals:read", "goals:write"}
 
 
 def test_an_account_in_upper_case_is_the_same_account() -> None:
-    assert verify_token(SECRET, signed(claims(account_id=ACCOUNT.upper()))).account_id == ACCOUNT
+    assert verified(signed(claims(account_id=ACCOUNT.upper()))).account_id == ACCOUNT
 
 
 def test_a_token_without_scope_may_do_nothing() -> None:
-    assert verify_token(SECRET, signed(claims(scope=...))).scopes == frozenset()
+    assert verified(signed(claims(scope=...))).scopes == frozenset()
 
 
 def test_scopes_are_separated_by_any_number_of_blanks() -> None:
-    assert verify_token(SECRET, signed(claims(scope="  goals:read   operator "))).scopes == {"goals:read", "operator"}
+    assert verified(signed(claims(scope="  goals:read   operator "))).scopes == {"goals:read", "operator"}
 
 
 @pytest.mark.parametrize("missing", ["account_id", "sub", "exp"])
 def test_a_token_that_lacks_a_claim_is_refused(missing: str) -> None:
     with pytest.raises(InvalidToken, match=missing):
-        verify_token(SECRET, signed(claims(**{missing: ...})))
+        verified(signed(claims(**{missing: ...})))
 
 
 @pytest.mark.parametrize(
@@ -78,24 +85,95 @@ def test_a_token_that_lacks_a_claim_is_refused(missing: str) -> None:
         {"exp": float("inf")},
         {"exp": float("nan")},
         {"nbf": 99_999_999_999},
+        {"nbf": "0"},
+        {"nbf": True},
+        {"nbf": None},
+        {"iat": 99_999_999_999},
+        {"iat": "0"},
+        {"exp": "99999999999"},
+        {"exp": None},
+        {"aud": "another service"},
+        {"aud": ["another service"]},
+        {"jti": 7},
     ],
     ids=str,
 )
 def test_a_token_with_an_unusable_claim_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidToken):
-        verify_token(SECRET, signed(claims(**wrong)))
+        verified(signed(claims(**wrong)))
 
 
 def test_a_token_expires_with_a_little_leeway_for_clocks_that_differ() -> None:
     now = int(time.time())
-    assert verify_token(SECRET, signed(claims(exp=now - LEEWAY_SECONDS + 3))).subject == "ada"
+    assert verified(signed(claims(exp=now - LEEWAY_SECONDS + 3))).subject == "ada"
     with pytest.raises(InvalidToken, match="expired"):
-        verify_token(SECRET, signed(claims(exp=now - LEEWAY_SECONDS - 1)))
+        verified(signed(claims(exp=now - LEEWAY_SECONDS - 1)))
+
+
+@pytest.mark.parametrize("name", ["nbf", "iat"])
+def test_a_token_of_a_clock_that_is_a_little_ahead_is_good_already(name: str) -> None:
+    now = int(time.time())
+    assert verified(signed(claims(**{name: now + LEEWAY_SECONDS - 3}))).subject == "ada"
+    with pytest.raises(InvalidToken, match="not yet valid"):
+        verified(signed(claims(**{name: now + LEEWAY_SECONDS + 10})))
+
+
+def test_how_far_clocks_may_differ_is_a_setting() -> None:
+    expired = signed(claims(exp=int(time.time()) - 100))
+    assert verified(expired, leeway_seconds=110).subject == "ada"
+    with pytest.raises(InvalidToken, match="expired"):
+        verified(expired, leeway_seconds=90)
+
+
+@pytest.mark.parametrize(
+    ("rules", "said", "is_good"),
+    [
+        ({"audience": "goalstream"}, {"aud": "goalstream"}, True),
+        ({"audience": "goalstream"}, {"aud": ["crm", "goalstream"]}, True),
+        ({"audience": "goalstream"}, {"aud": "crm"}, False),
+        ({"audience": "goalstream"}, {"aud": "goalstreams"}, False),
+        ({"audience": "goalstream"}, {"aud": []}, False),
+        ({"audience": "goalstream"}, {"aud": 7}, False),
+        ({"audience": "goalstream"}, {}, False),
+        ({"issuer": "https://idp"}, {"iss": "https://idp"}, True),
+        ({"issuer": "https://idp"}, {"iss": "https://idp/"}, False),
+        ({"issuer": "https://idp"}, {"iss": ["https://idp"]}, False),
+        ({"issuer": "https://idp"}, {}, False),
+        ({}, {"iss": "https://anybody"}, True),
+    ],
+)
+def test_audience_and_issuer_must_be_those_that_are_set(
+    rules: dict[str, Any], said: dict[str, Any], is_good: bool
+) -> None:
+    if is_good:
+        assert verified(signed(claims(**said)), **rules).subject == "ada"
+    else:
+        with pytest.raises(InvalidToken):
+            verified(signed(claims(**said)), **rules)
+
+
+def test_an_issued_token_names_audience_and_issuer_where_they_are_set() -> None:
+    rules = {"audience": "goalstream", "issuer": "us"}
+    token = issue_token(
+        SECRET,
+        account_id=ACCOUNT,
+        subject="ada",
+        scope="",
+        expires_in_seconds=HOUR,
+        now=int(time.time()),
+        audience="goalstream",
+        issuer="us",
+    )
+    assert verified(token, **rules).subject == "ada"
+
+
+def test_no_representation_shows_a_secret() -> None:
+    assert SECRET not in repr(Key("HS256", SECRET))
 
 
 def test_a_token_signed_with_another_secret_is_refused() -> None:
     with pytest.raises(InvalidToken, match="Signature"):
-        verify_token(SECRET, signed(claims(), secret="another secret of thirty-two bytes"))
+        verified(signed(claims(), secret="another secret of thirty-two bytes"))
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "HS384", "RS256", ""])
@@ -104,20 +182,20 @@ def test_only_hs256_is_accepted_whatever_the_header_says(algorithm: str) -> None
     header = base64.urlsafe_b64encode(json.dumps({"alg": algorithm, "typ": "JWT"}).encode()).decode().rstrip("=")
     for signature in ("", "AAAA"):
         with pytest.raises(InvalidToken):
-            verify_token(SECRET, f"{header}.{payload}.{signature}")
+            verified(f"{header}.{payload}.{signature}")
 
 
 def test_a_token_of_hs512_with_the_right_secret_is_refused_too() -> None:
     secret = SECRET * 2
     with pytest.raises(InvalidToken):
-        verify_token(secret, signed(claims(), secret=secret, algorithm="HS512"))
+        verified(signed(claims(), secret=secret, algorithm="HS512"), secret=secret)
 
 
 def test_a_changed_payload_breaks_the_signature() -> None:
     header, _, signature = signed(claims()).split(".")
     forged = base64.urlsafe_b64encode(json.dumps(claims(account_id="b" + ACCOUNT[1:])).encode()).decode().rstrip("=")
     with pytest.raises(InvalidToken):
-        verify_token(SECRET, f"{header}.{forged}.{signature}")
+        verified(f"{header}.{forged}.{signature}")
 
 
 @given(
@@ -132,4 +210,4 @@ def test_a_changed_payload_breaks_the_signature() -> None:
 )
 def test_no_text_at_all_is_accepted_or_raises_anything_else(token: str) -> None:
     with pytest.raises(InvalidToken):
-        verify_token(SECRET, token)
+        verified(token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from goalstream.domain.events import Event, Occurrence, TagAdded
+from goalstream.domain.events import Appointment, Event, FormSubmission, Occurrence, Payment, StageChange, TagAdded
 from goalstream.domain.facts import (
     ContactDeletion,
     ContactMerge,
@@ -142,18 +142,29 @@ def deletion(hours: float, contact_id: str, **changes: Any) -> ContactDeletion:
     return ContactDeletion(**(values | changes))
 
 
+EVENT_TYPES = {
+    TagAdded: GoalType.TAG_ADDED.event_type,
+    Payment: GoalType.PURCHASE_MADE.event_type,
+    Appointment: GoalType.APPOINTMENT_BOOKED.event_type,
+    FormSubmission: GoalType.FORM_SUBMITTED.event_type,
+    StageChange: GoalType.PIPELINE_STAGE_REACHED.event_type,
+}
+
+
 def event(occurrence: Occurrence | None = None, hours: float = 0, **changes: Any) -> Event:
-    """A tag was added."""
+    """An event of the occurrence's type; by default a tag was added."""
+    occurrence = occurrence or TagAdded("t", None)
+    event_type = EVENT_TYPES[type(occurrence)]
     values: dict[str, Any] = {
         "account_id": ACCOUNT,
-        "source": "contact.tag.added",
+        "source": event_type,
         "event_id": "e1",
-        "event_type": "contact.tag.added",
+        "event_type": event_type,
         "contact_id": "c1",
         "occurred_at": at(hours),
         "occurred_at_source": "event",
         "record_at": at(hours),
-        "occurrence": occurrence or TagAdded("t", None),
+        "occurrence": occurrence,
         "data": {},
     }
     return Event(**(values | changes))

@@ -63,18 +63,20 @@ class FakeLedger:
 
 @dataclass
 class FakeChanges:
-    """Goal versions, complete up to a clock."""
+    """Goal versions, all of them or not, up to a clock."""
 
     clock: datetime
     last_change_id: int
     versions: list[GoalVersion]
+    is_complete: bool
 
 
 @dataclass
 class FakeGoals:
-    """A source of goals with a clock that a test moves."""
+    """A source of goals with a clock that a test moves, and portions of a size that it chooses."""
 
     clock: datetime = NOON
+    portion: int = 1_000
     versions: list[GoalVersion] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
     gate: asyncio.Event | None = None
@@ -83,8 +85,8 @@ class FakeGoals:
         self.asked.append(change_id)
         if self.gate is not None:
             await self.gate.wait()
-        new = self.versions[change_id:]
-        return FakeChanges(self.clock, len(self.versions), list(new))
+        new = self.versions[change_id : change_id + self.portion]
+        return FakeChanges(self.clock, change_id + len(new), new, is_complete=len(new) < self.portion)
 
 
 class FakeProducer(Producer):

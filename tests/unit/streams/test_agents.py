@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from goalstream.errors import TooManyDeadLetters
-from goalstream.streams.agents import agent
+from goalstream.streams.agents import BATCHES_IN_FLIGHT, agent
 from tests.unit.streams.fakes import until
 
 
@@ -36,16 +36,26 @@ class FakeStream:
 
 
 class FakeProcessor:
-    """Fails for the values it is told to fail for."""
+    """Matches any batch at once; settles it when its gate is open; fails for what it is told to fail for."""
 
-    def __init__(self, failures: dict[object, Exception]) -> None:
+    def __init__(self, failures: dict[object, Exception], closed: Sequence[object] = ()) -> None:
         self.failures = failures
-        self.processed: list[object] = []
+        self.gates = {batch: asyncio.Event() for batch in closed}
+        self.steps: list[tuple[str, object]] = []
 
-    async def process(self, topic: str, batch: object) -> None:
+    async def match(self, topic: str, batch: object) -> object:
+        self.steps.append(("match", batch))
+        return batch
+
+    async def settle(self, batch: object) -> None:
+        if batch in self.gates:
+            await self.gates[batch].wait()
+        self.steps.append(("settle", batch))
+
+    async def finish(self, batch: object) -> None:
         if batch in self.failures:
             raise self.failures[batch]
-        self.processed.append(batch)
+        self.steps.append(("finish", batch))
 
 
 async def run(failures: dict[object, Exception]) -> tuple[list[FakeEvent], list[Exception], FakeStream]:
@@ -72,3 +82,32 @@ async def test_after_a_failure_nothing_more_is_acknowledged() -> None:
         events, fatal, _ = await run({2: failure})
         assert [event.acked for event in events] == [True, False, False]
         assert fatal == [failure]
+
+
+async def test_batches_are_settled_at_once_and_finished_in_their_order() -> None:
+    events = [FakeEvent(number) for number in range(10)]
+    processor = FakeProcessor({}, closed=[0])
+    given: Any = processor
+    task = asyncio.ensure_future(agent("topic", given, _never)(FakeStream(events)))
+    await until(lambda: ("settle", BATCHES_IN_FLIGHT) in processor.steps)
+    await asyncio.sleep(0)
+    assert not any(event.acked for event in events)
+    assert ("match", BATCHES_IN_FLIGHT + 1) not in processor.steps
+    processor.gates[0].set()
+    await task
+    assert all(event.acked for event in events)
+    assert [batch for step, batch in processor.steps if step == "finish"] == list(range(10))
+
+
+async def test_an_agent_that_is_cancelled_leaves_no_settlement_behind() -> None:
+    processor = FakeProcessor({}, closed=[0, 1])
+    given: Any = processor
+    task = asyncio.ensure_future(agent("topic", given, _never)(FakeStream([FakeEvent(0), FakeEvent(1)])))
+    await until(lambda: ("match", 1) in processor.steps)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len(asyncio.all_tasks()) == 1
+
+
+def _never(error: Exception) -> None:
+    raise AssertionError(error)

@@ -16,9 +16,20 @@ from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, WorkflowStat
 from goalstream.domain.references import ReferenceChange, ReferenceKind
 from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import decode
+from goalstream.streams.outlines import AnyRawOutline, outline_of
 from goalstream.streams.topics import EVENT_TOPICS, READ_TOPICS
-from goalstream.streams.usual import MIN_BYTES_TO_NEST_TOO_DEEP, outline_reader
-from tests.unit.streams.records import ACCOUNT, CONTACT, ENROLLMENT, NOON, NOON_MS, WORKFLOW, envelope, record
+from goalstream.streams.usual import MIN_BYTES_TO_NEST_TOO_DEEP, usual_reader
+from tests.unit.streams.records import (
+    ACCOUNT,
+    CONTACT,
+    ENROLLMENT,
+    NOON,
+    NOON_MS,
+    WORKFLOW,
+    FakeRecord,
+    envelope,
+    record,
+)
 
 TAG = "contact.tag.added"
 PAYMENT = "payment.completed"
@@ -449,6 +460,22 @@ def test_any_json_gives_a_fact_or_a_reason(topic: str, parts: dict[str, object],
     assert reason in REASONS or (reason is None and isinstance(decoded, Event) == (topic in EVENT_TOPICS))
 
 
+TIMES = [
+    "2026-11-23T11:00:00Z",
+    "2026-11-23T11:00:00.123",
+    "2026-11-23T11:00:00.1234565Z",
+    "2026-11-23T13:00:00.9999999+00:00",
+    "2026-11-23T12:00:00+0000",
+    "2026-11-23T12:00:00-0000",
+    "2026-11-23T14:00:00+02:00",
+    "2026-11-23T24:00:00Z",
+    "2026-11-23 11:00:00z",
+    "2026-11-23T13:00:00Z",
+    "0001-01-01T00:00:00+10:00",
+    "noon",
+    None,
+]
+
 USUAL = st.fixed_dictionaries(
     {
         "account_id": st.sampled_from([ACCOUNT, ACCOUNT.upper()]),
@@ -457,32 +484,71 @@ USUAL = st.fixed_dictionaries(
     optional={
         "event_id": st.sampled_from(["e", "", "x" * 256, 7]),
         "event_type": st.sampled_from([TAG, PAYMENT, None]),
-        "timestamp": st.sampled_from(["2026-11-23T11:00:00Z", "2026-11-23T13:00:00Z", "noon", None]),
+        "timestamp": st.sampled_from(TIMES),
         "specversion": st.just("1.0"),
         "extra": JSON,
     },
 )
 
 
-OUTLINE = {topic: outline_reader(topic) for topic in EVENT_TOPICS}
+READ_USUAL = {topic: usual_reader(topic) for topic in EVENT_TOPICS}
 
 
-@given(topic=st.sampled_from(EVENT_TOPICS), document=USUAL, more=st.dictionaries(st.sampled_from(FIELDS), JSON))
-def test_a_usual_record_is_read_as_any_other(topic: str, document: dict[str, Any], more: dict[str, object]) -> None:
-    document["data"] |= more
-    told = record(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass"))
-    outline = OUTLINE[topic](told)
-    if outline is not None:
-        decoded = decode(topic, told)
+def outline(topic: str, told: FakeRecord) -> AnyRawOutline | None:
+    """The outline of a record; None where it is not usual."""
+    usual = READ_USUAL[topic]([told])
+    assert len(usual.outlines) == len(usual.records) == 1 - len(usual.others)
+    return usual.outlines[0] if usual.outlines else None
+
+
+documents = st.tuples(USUAL, st.dictionaries(st.sampled_from(FIELDS), JSON))
+
+
+@given(topic=st.sampled_from(EVENT_TOPICS), told=st.lists(documents, max_size=4))
+def test_a_usual_record_is_read_as_any_other(topic: str, told: list[tuple[dict[str, Any], dict[str, object]]]) -> None:
+    records = [
+        record(
+            json.dumps(document | {"data": document["data"] | more}, ensure_ascii=False).encode(
+                "utf-8", "surrogatepass"
+            )
+        )
+        for document, more in told
+    ]
+    usual = READ_USUAL[topic](records)
+    assert sorted(map(id, [*usual.records, *usual.others])) == sorted(map(id, records))
+    for found, its_outline in zip(usual.records, usual.outlines, strict=True):
+        decoded = decode(topic, found)
         assert isinstance(decoded, Event)
-        assert outline == (decoded.account_id, decoded.occurred_at, decoded.occurrence)
+        assert (its_outline.account_id, outline_of(its_outline, topic, found).occurred_at) == (
+            decoded.account_id,
+            decoded.occurred_at,
+        )
+        assert usual.newest is not None
+        assert decoded.occurred_at <= usual.newest
+        assert outline_of(its_outline, topic, found).occurrence == decoded.occurrence
+        names = decoded.occurrence._fields
+        assert [getattr(its_outline.occurrence, name) for name in names] == list(decoded.occurrence)
 
 
-def test_the_usual_record_is_read_in_one_go() -> None:
+def test_many_usual_records_are_read_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    for one_by_one in ("_is_valid", "parse_time", "is_uuid"):
+        monkeypatch.delattr(f"goalstream.streams.usual.{one_by_one}")
     for topic in EVENT_TOPICS:
-        assert OUTLINE[topic](record(envelope(topic, {"contact_id": CONTACT}))) is not None
+        assert len(READ_USUAL[topic]([record(envelope(topic, {"contact_id": CONTACT}))] * 3).outlines) == 3
     payment = envelope(PAYMENT, {"contact_id": CONTACT, "amount": 7, "product_ids": ["p"]})
-    assert OUTLINE[PAYMENT](record(payment)) is not None
+    assert len(READ_USUAL[PAYMENT]([record(payment)] * 3).outlines) == 3
+
+
+def test_an_unusual_record_leaves_its_neighbours_usual() -> None:
+    good, bad = record(), record(envelope(data={"contact_id": "nobody"}))
+    usual = READ_USUAL[TAG]([good, bad, good])
+    assert (usual.records, usual.others) == ([good, good], [bad])
+
+
+@pytest.mark.parametrize("told_at", ['2026-11-23T10:00:00Z","2026-11-23T10:00:00Z', "2026-11-23T10:00:00-0000"])
+def test_times_are_not_taken_for_others_when_many_are_read(told_at: str) -> None:
+    records = [record(), record(envelope(timestamp=told_at)), record()]
+    assert READ_USUAL[TAG](records).others == [records[1]]
 
 
 @pytest.mark.parametrize("place", ["envelope", "data"])
@@ -495,15 +561,26 @@ def test_the_shortest_record_that_nests_too_deep_is_long_enough_to_be_noticed(pl
         f'"data":{{"contact_id":"{CONTACT}"{in_data}}}{in_envelope}}}'
     )
     assert len(value) >= MIN_BYTES_TO_NEST_TOO_DEEP
-    assert OUTLINE[TAG](record(value.encode())) is None
+    assert outline(TAG, record(value.encode())) is None
     with pytest.raises(InvalidRecord, match="not_json"):
         decode(TAG, record(value.encode()))
 
 
-@pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", "\u00e9".encode()])
-def test_what_is_not_ascii_is_never_read_in_one_go(text: bytes) -> None:
+@pytest.mark.parametrize("text", [b"\xff", b"\xed\xa0\x80", b"\\u0000", b"\\ud800", b"\\uDFFF", b"\\ud83d\\ude00"])
+def test_what_may_be_forbidden_is_never_read_in_one_go(text: bytes) -> None:
     value = json.dumps(envelope(data={"contact_id": CONTACT, "unused": "MARK"})).encode().replace(b"MARK", text)
-    assert OUTLINE[TAG](record(value)) is None
+    assert outline(TAG, record(value)) is None
+
+
+@pytest.mark.parametrize("text", ["\u00e9".encode(), b"\\u00fc", b'\\"\\n', "\U0001f600".encode()])
+def test_other_languages_are_usual(text: bytes) -> None:
+    value = json.dumps(envelope(data={"contact_id": CONTACT, "tag_name": "MARK"})).encode().replace(b"MARK", text)
+    found = outline(TAG, record(value))
+    assert found is not None
+    decoded = decode(TAG, record(value))
+    assert isinstance(decoded, Event)
+    assert isinstance(decoded.occurrence, TagAdded)
+    assert found.occurrence.folded_name == decoded.occurrence.folded_name
 
 
 @given(st.binary(max_size=200))

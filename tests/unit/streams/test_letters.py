@@ -30,7 +30,7 @@ def on_topic(original: FakeRecord = ORIGINAL, *, partition: int = 2, offset: int
         partition=partition,
         offset=offset,
         key=original.key,
-        headers=letter_headers(DeadLetter(original, reason, error)),
+        headers=letter_headers(DeadLetter((original.topic, original.partition), original, reason, error)),
         **changes,
     )
 

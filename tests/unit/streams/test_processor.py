@@ -22,7 +22,7 @@ from goalstream.errors import (
     TooManyDeadLetters,
 )
 from goalstream.observability.health import Health
-from goalstream.streams import processor
+from goalstream.streams import matching
 from goalstream.streams.codec import Decoded, decode
 from goalstream.streams.dead_letters import SHARE_WINDOW, DeadLetters
 from goalstream.streams.failure import RetryInPlace
@@ -215,7 +215,7 @@ async def test_a_defect_while_an_event_is_matched_becomes_a_dead_letter_and_the_
             raise ZeroDivisionError("a bug")
         return decode(topic, told)
 
-    monkeypatch.setattr(processor, "decode", defective)
+    monkeypatch.setattr(matching, "decode", defective)
     await stage.process(tagged("e0"), tagged("e1"), tagged("e2"))
     assert [fact.event_id for fact in stage.ledger.stored] == ["e0", "e2"]
     assert stage.reasons == ["unexpected"]
@@ -244,7 +244,7 @@ async def test_what_an_outline_left_out_can_still_break_the_contract(monkeypatch
     def refusing(topic: str, told: Record) -> Decoded:
         raise InvalidRecord("wrong_type", "only the whole event tells")
 
-    monkeypatch.setattr(processor, "decode", refusing)
+    monkeypatch.setattr(matching, "decode", refusing)
     await stage.process(tagged("e1"))
     assert stage.reasons == ["wrong_type"]
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from goalstream.domain.facts import Fact
-from goalstream.streams.together import Together
+from goalstream.streams.together import ENOUGH_FACTS, Together
 from tests.unit.domain.builders import match
 from tests.unit.streams.fakes import until
 
@@ -28,8 +28,8 @@ class Settlements:
             raise ValueError(self._refused)
 
 
-def submit(together: Together, event_id: str) -> asyncio.Task[bool]:
-    return asyncio.create_task(together.submit([match(event_id=event_id)]))
+def submit(together: Together, event_id: str, *, can_wait: bool = False) -> asyncio.Task[bool]:
+    return asyncio.create_task(together.submit([match(event_id=event_id)], can_wait=can_wait))
 
 
 async def test_who_comes_while_others_are_settled_is_settled_with_the_next() -> None:
@@ -42,6 +42,35 @@ async def test_who_comes_while_others_are_settled_is_settled_with_the_next() -> 
     settlements.gate.set()
     assert await asyncio.gather(*callers) == [True] * 5
     assert settlements.groups == [["e1"], ["e2", "e3", "e4", "e5"]]
+
+
+async def test_who_can_wait_does_until_somebody_comes_who_cannot() -> None:
+    settlements = Settlements()
+    settlements.gate.set()
+    together = Together(settlements)
+    callers = [submit(together, "e1", can_wait=True), submit(together, "e2", can_wait=True)]
+    await asyncio.sleep(0.001)
+    assert settlements.groups == []
+    callers.append(submit(together, "e3"))
+    assert await asyncio.gather(*callers) == [True] * 3
+    assert settlements.groups == [["e1", "e2", "e3"]]
+
+
+async def test_nobody_waits_when_there_are_enough_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("goalstream.streams.together.LONGEST_WAIT_SECONDS", 3_600)
+    settlements = Settlements()
+    settlements.gate.set()
+    facts = [match(event_id=f"e{number}") for number in range(ENOUGH_FACTS)]
+    assert await Together(settlements).submit(facts, can_wait=True)
+
+
+async def test_nobody_waits_for_long() -> None:
+    settlements = Settlements()
+    settlements.gate.set()
+    together = Together(settlements)
+    for event_id in ("e1", "e2"):
+        assert await submit(together, event_id, can_wait=True)
+    assert settlements.groups == [["e1"], ["e2"]]
 
 
 async def test_who_is_alone_hears_what_went_wrong() -> None:
@@ -62,7 +91,7 @@ async def test_a_group_that_fails_leaves_everybody_to_try_alone() -> None:
     assert await asyncio.gather(*callers) == [True, False, False]
 
 
-async def test_when_it_is_cancelled_nobody_waits_for_ever() -> None:
+async def test_when_it_is_cancelled_everybody_else_tries_alone() -> None:
     settlements = Settlements()
     together = Together(settlements)
     first = submit(together, "e1")
@@ -73,4 +102,5 @@ async def test_when_it_is_cancelled_nobody_waits_for_ever() -> None:
     await until(lambda: len(settlements.groups) == 2)
     second.cancel()
     found = await asyncio.gather(first, second, third, return_exceptions=True)
-    assert all(isinstance(one, asyncio.CancelledError) for one in found)
+    assert [type(one) for one in found] == [asyncio.CancelledError, asyncio.CancelledError, bool]
+    assert found[2] is False

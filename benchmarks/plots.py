@@ -1,0 +1,98 @@
+"""The pictures of the page; matplotlib comes with the dependency group `benchmarks`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+OURS, THEIRS, YARDSTICK = "#1a6fb5", "#8a8f98", "#c9ccd1"
+ROW_INCHES = 0.32
+
+# The same results give the same file.
+mpl.rcParams.update({"svg.hashsalt": "goalstream", "font.size": 9})
+
+
+def cpu_per_event(results: Mapping[str, Any], path: Path) -> None:
+    """A panel for each match share, in it a row for each system; µs on a logarithmic scale."""
+    shares = sorted({run["match_share"] for run in results["runs"]})
+    names = list(results["systems"])
+    rows = (len(shares) + 1) // 2
+    figure = Figure(figsize=(9, rows * (len(names) * ROW_INCHES + 0.9)), layout="constrained")
+    panels = list(figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False).flat)
+    for share, axes in zip(shares, panels, strict=False):
+        found = {run["system"]: run["us_per_event"] for run in results["runs"] if run["match_share"] == share}
+        axes.set_title(f"{share * 100:.3g} % of the events match", fontsize=10, loc="left")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:,g}")
+        _points(axes, results, [found[name] for name in names], names)
+    for unused in panels[len(shares) :]:
+        unused.set_visible(False)
+    figure.supxlabel("CPU per event, µs (logarithmic)", fontsize=9)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def messages_lost(results: Mapping[str, Any], path: Path) -> None:
+    """A bar for each system: lost messages as a share of those expected."""
+    names = [run["system"] for run in results["kills"]]
+    lost = [run["verdict"]["messages_missing"] for run in results["kills"]]
+    expected = [run["verdict"]["messages_expected"] for run in results["kills"]]
+    shares = [some / all_ * 100 for some, all_ in zip(lost, expected, strict=True)]
+    figure = Figure(figsize=(9, len(names) * ROW_INCHES + 0.8), layout="constrained")
+    axes = figure.subplots()
+    axes.barh(range(len(names)), shares, color=[_colour(name) for name in names], height=0.6)
+    for row, (share, some) in enumerate(zip(shares, lost, strict=True)):
+        axes.annotate(f"{some:,}", (share, row), xytext=(4, 0), textcoords="offset points", va="center")
+    _label_rows(axes, results, names)
+    axes.set_xlabel("messages lost, % of those expected")
+    axes.set_xlim(0, max(1, *shares) * 1.1)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def latency(points: Sequence[Mapping[str, Any]], key: str, title: str, path: Path) -> None:
+    """Percentiles above, the worker's CPU below, over something on a logarithmic scale."""
+    places = [point[key] for point in points]
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
+    for name, label, colour in (("p50_ms", "p50", YARDSTICK), ("p95_ms", "p95", THEIRS), ("p99_ms", "p99", OURS)):
+        figures = [point[name] for point in points]
+        above.plot(places, figures, marker="o", color=colour, label=label)
+        above.annotate(label, (places[-1], figures[-1]), xytext=(7, 0), textcoords="offset points", va="center")
+    above.set_ylabel("ms")
+    below.plot(places, [point["share_of_one_core"] for point in points], marker="o", color=OURS)
+    below.set_ylabel("share of a core")
+    below.set_xscale("log")
+    below.set_xticks(places, [f"{place:,}" for place in places])
+    below.minorticks_off()
+    below.set_xlabel(title)
+    for axes in (above, below):
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", color="#e6e8eb")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def _points(axes: Axes, results: Mapping[str, Any], figures: list[float], names: list[str]) -> None:
+    axes.scatter(figures, range(len(names)), color=[_colour(name) for name in names], zorder=2)
+    for row, us in enumerate(figures):
+        axes.annotate(f"{us:,.1f}", (us, row), xytext=(7, 0), textcoords="offset points", va="center")
+    _label_rows(axes, results, names)
+    axes.margins(x=0.2)
+
+
+def _label_rows(axes: Axes, results: Mapping[str, Any], names: list[str]) -> None:
+    """The first on top."""
+    axes.set_yticks(range(len(names)), [results["systems"][name]["title"] for name in names])
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="x", color="#e6e8eb", zorder=0)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def _colour(name: str) -> str:
+    return {"goalstream": OURS, "bare_loop": YARDSTICK}.get(name, THEIRS)

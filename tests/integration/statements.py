@@ -1,0 +1,222 @@
+"""Every SQL statement of storage by its name, something that executes all of them, and what their plans read."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import json
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+import asyncpg
+import pytest
+from asyncpg.prepared_stmt import PreparedStatement
+
+import goalstream.storage
+from goalstream.detection import GoalAchievementService, GoalDetectionService, Storage
+from goalstream.domain.access import Scope
+from goalstream.domain.facts import Fact
+from goalstream.domain.goals import FormCriteria, GoalType, GoalVersion
+from goalstream.errors import NotEligible
+from goalstream.storage.activation import check_activation
+from goalstream.storage.api_keys import KeyBook, look_up, note_use
+from goalstream.storage.cleaning import Cleaner
+from goalstream.storage.goal_changes import changes_since
+from goalstream.storage.outbox import Outbox
+from goalstream.storage.pool import Connection, Database
+from goalstream.storage.stats import Cohort, statistics
+from tests.integration.builders import LATENESS, World
+
+FOR_PERSONS = {"checkup", "migrate"}
+"""Modules whose statements a person waits for: each is executed once, on a connection of its own."""
+
+_STATEMENT = re.compile(r"\s*(update\s|(select|insert|delete|with)\s.*\b(from|into|update)\s)", re.DOTALL)
+"""What reads or writes a table."""
+
+
+def statements() -> dict[str, str]:
+    """The text of every statement in storage, by `module.CONSTANT`, or `module.function` where a function holds it."""
+    found: dict[str, str] = {}
+    for module in _modules():
+        room = module.__name__.rpartition(".")[2]
+        texts = [(name, text) for name, text in vars(module).items() if isinstance(text, str)]
+        for name, text in [*texts, *_literals(module)]:
+            if _STATEMENT.match(text):
+                assert found.setdefault(f"{room}.{name}", text) == text, f"{room}.{name} holds more than one statement"
+    return found
+
+
+def _modules() -> Iterator[ModuleType]:
+    for module in pkgutil.iter_modules(goalstream.storage.__path__):
+        if module.name not in FOR_PERSONS:
+            yield importlib.import_module(f"goalstream.storage.{module.name}")
+
+
+def _literals(module: ModuleType) -> Iterator[tuple[str, str]]:
+    """The texts that functions hold: the function's name, and the text."""
+    for function in ast.walk(ast.parse(inspect.getsource(module))):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    yield function.name, node.value
+
+
+@dataclass
+class Recorder:
+    """Writes down what connections execute that are opened after `listen`, with the values of the last time."""
+
+    values: dict[str, Sequence[Any]] = field(default_factory=dict)
+
+    def listen(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        create_pool = asyncpg.create_pool
+
+        async def begin(connection: asyncpg.Connection[Any]) -> None:
+            connection.add_query_logger(self._write_down)
+
+        def create_pool_that_listens(*args: Any, **options: Any) -> Any:
+            return create_pool(*args, **options, init=begin)
+
+        monkeypatch.setattr(asyncpg, "create_pool", create_pool_that_listens)
+
+    async def _write_down(self, logged: Any) -> None:
+        if _STATEMENT.match(logged.query):
+            self.values[logged.query] = logged.args
+
+
+async def execute_all(
+    world: World, api: Database, goals: Sequence[GoalVersion], people: Sequence[tuple[str, str]]
+) -> None:
+    """Has every statement executed, about people who enter a workflow of two goals: ids of contacts and enrollments."""
+    contacts = [contact for contact, _ in people]
+    starts: list[Fact] = [world.start(contact_id=contact, enrollment_id=enrollment) for contact, enrollment in people]
+    await world.tell(*starts, *(world.reference("form", f"form-{number}") for number in range(3)))
+    await world.tell(*(world.match(goals[0], contact_id=one, data=f'{{"contact_id":"{one}"}}') for one in contacts))
+    await _configure(world)
+    await world.tell(world.merge(contacts[0], contacts[1]), world.deletion(contacts[1]))
+    await _sweep(world.database)
+    await world.tell(world.status("inactive", occurred_at=world.now - timedelta(hours=2)))
+    await world.tell(*(world.end(enrollment_id=enrollment) for _, enrollment in people))
+    await _ask(api, world)
+    await _call(api, world, goals[1], *people[2])
+    await _open_with_keys(api, world)
+    await _clean(world)
+
+
+async def _open_with_keys(api: Database, world: World) -> None:
+    book = KeyBook(world.database)
+    key, _ = await book.create(world.account_id, name="shop", scopes=[Scope.GOALS_READ], expires_in=None, actor="ada")
+    await book.keys(world.account_id)
+    await look_up(api, key)
+    await note_use(api, key)
+    await book.revoke(key.key_id, actor="ada")
+
+
+async def _configure(world: World) -> None:
+    book, workflow = world.book, world.workflow_id
+    goal = await book.create(
+        workflow,
+        goal_type=GoalType.FORM_SUBMITTED,
+        criteria=FormCriteria(form_id="form-1"),
+        window=None,
+        measure_after_exit=timedelta(0),
+        actor="ada",
+    )
+    goal_id = goal.version.goal_id
+    await book.change(workflow, goal_id, {"is_active": False}, expected_version=None, actor="ada")
+    await book.page(workflow, limit=1, after=(goal.version.created_at, goal_id))
+    await check_activation(world.database, world.account_id, workflow)
+    await book.delete(workflow, goal_id, expected_version=None, actor="ada")
+    await changes_since(world.database, 0)
+
+
+async def _sweep(worker: Database) -> None:
+    """Some of the messages are published, some are too large."""
+    outbox = Outbox(worker)
+    await outbox.depth()
+    async with outbox.due(1_000) as due:
+        assert len(due.messages) > 1
+        half = len(due.messages) // 2
+        due.acknowledged, due.too_large = due.messages[:half], due.messages[half:]
+
+
+async def _ask(api: Database, world: World) -> None:
+    cohort = Cohort(workflow_id=world.workflow_id, start=world.now - timedelta(days=30), end=world.now)
+    await statistics(api, world.account_id, cohort, granularity="day", tz="Europe/Berlin")
+
+
+async def _call(api: Database, world: World, goal: GoalVersion, contact_id: str, enrollment_id: str) -> None:
+    """The platform's own code asks, and records what is refused."""
+    storage = Storage(database=api, allowed_lateness=LATENESS)
+    ids: dict[str, Any] = {
+        "account_id": world.account_id,
+        "workflow_id": world.workflow_id,
+        "contact_id": contact_id,
+    }
+    await GoalDetectionService(storage).evaluate_event(
+        **ids, event_type="contact.tag.added", event_data={"tag_name": "tag-0"}
+    )
+    with pytest.raises(NotEligible):
+        await GoalAchievementService(storage).record_achievement(
+            **ids,
+            workflow_enrollment_id=enrollment_id,
+            goal_config_id=goal.goal_id,
+            goal_type=goal.goal_type,
+            trigger_event={"event_id": "api-1"},
+        )
+
+
+async def _clean(world: World) -> None:
+    cleaner, long_ago = Cleaner(world.database), world.now - timedelta(days=730)
+    await cleaner.delete_matches(long_ago)
+    await cleaner.remove_enrollments(long_ago)
+    await cleaner.delete_audit(long_ago)
+
+
+async def what_values_make_it_read(connection: Connection, text: str, values: Sequence[Any]) -> set[str]:
+    """What the plan for these values reads, as `_read` tells it."""
+    plan = await connection.fetchval(f"explain (format json) {text}", *values)
+    return set(_read(json.loads(plan)[0]["Plan"]))
+
+
+class Prepared:
+    """Statements that one connection has prepared, each with the plan for any values, which is made once and kept."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._statements: dict[str, PreparedStatement[Any]] = {}
+
+    async def prepare(self, texts: Mapping[str, str]) -> None:
+        await self._connection.execute("set plan_cache_mode = force_generic_plan")
+        self._statements = {name: await self._connection.prepare(text) for name, text in texts.items()}
+
+    async def what_they_read(self) -> dict[str, set[str]]:
+        """What each plan reads, as `_read` tells it."""
+        found = {}
+        for name, statement in self._statements.items():
+            values = ", ".join("null" for _ in statement.get_parameters())
+            call = f"{statement.get_name()}({values})" if values else statement.get_name()
+            plan = await self._connection.fetchval(f"explain (format json) execute {call}")
+            found[name] = set(_read(json.loads(plan)[0]["Plan"]))
+        return found
+
+
+def _read(node: Mapping[str, Any]) -> Iterator[str]:
+    """Indexes, each with the columns that it is searched by; `all of` a table that is read whole."""
+    if "Index Name" in node:
+        yield f"{node['Index Name']}({', '.join(_columns(node.get('Index Cond', '')))})"
+    elif node["Node Type"] == "Seq Scan":
+        yield f"all of {node['Relation Name']}"
+    for child in node.get("Plans", ()):
+        yield from _read(child)
+
+
+def _columns(condition: str) -> list[str]:
+    """The columns at the left of comparisons, as `(a = $1) AND (ROW(b, c) > ROW($2, $3))` writes them."""
+    lists = re.findall(r"\((?:ROW\()?(\w+(?:, \w+)*)\)? (?:=|<|<=|>|>=) ", condition)
+    return list(dict.fromkeys(column for names in lists for column in names.split(", ")))
