@@ -7,7 +7,7 @@ config          Settings, the only reader of the env  errors          the except
 domain          pure decisions                        observability   logs and metrics
 streams         Kafka: Faust app, codec, publisher    storage         PostgreSQL: facts, settlement, outbox, goals
 api             HTTP                                  dev             everything on one machine, for a first look
-detection       the in-process face
+detection       the in-process face                   contracts       the topics' schemas, and what breaks them
 
 The public names are those of the in-process face; each is imported when it is first asked for, so that importing the package
 costs nothing. `GoalConfig` is a version of a goal, `GoalCriteria` what it asks for, `GoalAchievement` the document of an

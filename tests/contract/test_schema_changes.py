@@ -166,6 +166,26 @@ def test_another_pattern_breaks_somebody_in_either_direction() -> None:
     assert breaking(PLAIN, schema, READ) == ["/amount: takes less than before"]
 
 
+def test_a_new_member_of_a_closed_object_is_more_than_before() -> None:
+    before = changed(lambda s: s.update(additionalProperties=False))
+    after = copy.deepcopy(before)
+    after["properties"]["more"] = {"type": "string"}
+    assert breaking(before, after, PUBLISHED) == ["/: allows more than before"]
+    assert breaking(before, after, READ) == []
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_what_holds_under_another_condition_breaks_somebody_in_either_direction(direction: Direction) -> None:
+    schema = changed(lambda s: s["allOf"][0].update({"if": {"properties": {"kind": {"const": "form"}}}}))
+    assert len(breaking(PLAIN, schema, direction)) == 1
+
+
+def test_one_more_rule_is_less_than_before() -> None:
+    schema = changed(lambda s: s["allOf"].append({"properties": {"id": {"maxLength": 50}}}))
+    assert breaking(PLAIN, schema, READ) == ["/: takes less than before"]
+    assert breaking(schema, PLAIN, PUBLISHED) == ["/: allows more than before"]
+
+
 def test_several_changes_are_told_all_together() -> None:
     schema = changed(
         lambda s: (s["properties"].pop("kind"), s["$defs"]["id"].update(maxLength=9), s["required"].append("at"))
