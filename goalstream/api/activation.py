@@ -5,10 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from goalstream.api.auth import Reader
-from goalstream.api.contract import ActivationDocument, problems
+from goalstream.api.bodies import read_body
+from goalstream.api.contract import ActivationDocument, headers, problems
+from goalstream.api.idempotency import REPLAYED, IdempotencyKey, answer_once
 from goalstream.api.parts import Id, json_response, path_uuid
 from goalstream.api.problems import ApiError
 from goalstream.storage.activation import check_activation
+from goalstream.storage.pool import Transactions
 
 router = APIRouter(prefix="/api/v1/workflows/{workflow_id}", tags=["workflows"])
 
@@ -18,11 +21,18 @@ router = APIRouter(prefix="/api/v1/workflows/{workflow_id}", tags=["workflows"])
     operation_id="checkActivation",
     summary="Check a workflow's goals before it is activated",
     response_model=ActivationDocument,
-    responses=problems(400, 404, 422),
+    responses={200: headers(REPLAYED), **problems(400, 404, 409, 413, 422)},
 )
-async def check_goals(workflow_id: Id, request: Request, reader: Reader) -> Response:
+async def check_goals(
+    workflow_id: Id, request: Request, reader: Reader, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Changes nothing. Everything that is wrong is told at once, each with its goal: `/goals/<goal id>/criteria/<key>`."""
-    found = await check_activation(request.app.state.database, reader.account_id, path_uuid(workflow_id))
-    if found.problems:
-        raise ApiError(400, found.problems[0].message, problems=found.problems)
-    return json_response({"valid": True, "goals": found.goals})
+    workflow_id = path_uuid(workflow_id)
+
+    async def check(database: Transactions) -> Response:
+        found = await check_activation(database, reader.account_id, workflow_id)
+        if found.problems:
+            raise ApiError(400, found.problems[0].message, problems=found.problems)
+        return json_response({"valid": True, "goals": found.goals})
+
+    return await answer_once(request, reader, idempotency_key, await read_body(request), check)

@@ -34,17 +34,32 @@ class NewGoal:
 
 async def read_object(request: Request) -> dict[str, Any]:
     """The JSON object in a request's body. Raises ApiError: 413, 415 or 422."""
+    return parse_object(await read_json(request))
+
+
+async def read_json(request: Request) -> bytes:
+    """A request's body, which says that it is JSON. Raises ApiError: 413 or 415."""
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type not in ("application/json", "application/merge-patch+json"):
         raise ApiError(415, "The body must be application/json", headers={"Accept": "application/json"})
+    return await read_body(request)
+
+
+async def read_body(request: Request) -> bytes:
+    """A request's body. Raises ApiError: 413."""
     limit: int = request.app.state.max_body_bytes
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
             raise ApiError(413, f"The body has more than {limit} bytes")
+    return bytes(body)
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body. Raises ApiError: 422."""
     try:
-        document = _decoder.decode(bytes(body))
+        document = _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError) as error:
         raise ApiError(422, f"The body is not JSON: {error}") from None
     if not isinstance(document, dict):

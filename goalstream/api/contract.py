@@ -118,11 +118,13 @@ _HEADERS = {
     "Link": "the next page, rel=next",
     "WWW-Authenticate": "how to authenticate",
     "Retry-After": "seconds",
+    "Idempotency-Replayed": "true where this is the answer to an earlier request with the same Idempotency-Key",
     "Allow": "the methods of this path",
 }
 _HEADERS_OF_PROBLEMS = {
     401: ("WWW-Authenticate",),
     403: ("WWW-Authenticate",),
+    409: ("Retry-After",),
     412: ("ETag",),
     429: ("Retry-After",),
     503: ("Retry-After",),

@@ -11,8 +11,9 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Query, Request, Response
 
 from goalstream.api.auth import Reader, Writer
-from goalstream.api.bodies import parse_changes, parse_new_goal, read_object
+from goalstream.api.bodies import parse_changes, parse_new_goal, parse_object, read_json, read_object
 from goalstream.api.contract import GoalDocument, GoalList, headers, problems
+from goalstream.api.idempotency import REPLAYED, IdempotencyKey, answer_once
 from goalstream.api.parts import Id, invalid_query, json_response, path_uuid
 from goalstream.api.problems import ApiError
 from goalstream.api.schemas import body
@@ -21,6 +22,7 @@ from goalstream.domain.texts import is_uuid
 from goalstream.domain.times import parse_time
 from goalstream.storage.goal_versions import Goal
 from goalstream.storage.goals import GoalBook
+from goalstream.storage.pool import Transactions
 
 router = APIRouter(prefix="/api/v1/workflows/{workflow_id}", tags=["goals"])
 
@@ -36,25 +38,32 @@ _WRITTEN = headers("ETag", "Effective-From")
     openapi_extra=body("NewGoal"),
     response_model=GoalDocument,
     responses={
-        201: headers("Location", "ETag", "Effective-From"),
+        201: headers("Location", "ETag", "Effective-From", REPLAYED),
         **problems(400, 404, 409, 413, 415, 422),
     },
 )
-async def create_goal(workflow_id: Id, request: Request, writer: Writer) -> Response:
+async def create_goal(
+    workflow_id: Id, request: Request, writer: Writer, idempotency_key: IdempotencyKey = None
+) -> Response:
     """A new goal; `effective_from` says from when it holds."""
     workflow_id = path_uuid(workflow_id)
-    wanted = parse_new_goal(await read_object(request))
-    goal = await _book(request, writer).create(
-        workflow_id,
-        goal_type=wanted.goal_type,
-        criteria=wanted.criteria,
-        window=wanted.window,
-        measure_after_exit=wanted.measure_after_exit,
-        actor=writer.subject,
-    )
-    response = _written(goal, 201)
-    response.headers["Location"] = f"/api/v1/workflows/{goal.version.workflow_id}/goals/{goal.version.goal_id}"
-    return response
+    body = await read_json(request)
+
+    async def create(database: Transactions) -> Response:
+        wanted = parse_new_goal(parse_object(body))
+        goal = await _book(request, writer, database).create(
+            workflow_id,
+            goal_type=wanted.goal_type,
+            criteria=wanted.criteria,
+            window=wanted.window,
+            measure_after_exit=wanted.measure_after_exit,
+            actor=writer.subject,
+        )
+        response = _written(goal, 201)
+        response.headers["Location"] = f"/api/v1/workflows/{goal.version.workflow_id}/goals/{goal.version.goal_id}"
+        return response
+
+    return await answer_once(request, writer, idempotency_key, body, create)
 
 
 @router.get(
@@ -165,10 +174,10 @@ async def delete_goal(
     return Response(status_code=204, headers={"Effective-From": _rfc3339(goal.version.effective_from)})
 
 
-def _book(request: Request, principal: Principal) -> GoalBook:
+def _book(request: Request, principal: Principal, database: Transactions | None = None) -> GoalBook:
     settings = request.app.state.settings
     return GoalBook(
-        request.app.state.database,
+        database or request.app.state.database,
         account_id=principal.account_id,
         activation_delay=timedelta(seconds=settings.activation_delay_seconds),
         max_goals_per_workflow=settings.max_goals_per_workflow,

@@ -31,7 +31,7 @@ OUTBOX_AGE_SECONDS = Gauge(
 RETRIES = Counter("goalstream_retries", "Times that a step was tried again because a service was away", ["step"])
 REMOVED = Counter(
     "goalstream_removed",
-    "What housekeeping removed: matches, enrollments and audit entries that were too old",
+    "What housekeeping removed as too old: matches, enrollments, audit entries, and answers kept for an Idempotency-Key",
     ["what"],
 )
 API_REFUSED = Counter(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from goalstream.domain.references import missing_references
 from goalstream.errors import Problem
 from goalstream.storage.goal_versions import newest_goals
-from goalstream.storage.pool import Database
+from goalstream.storage.pool import Transactions
 from goalstream.storage.references import known_references
 
 
@@ -23,7 +23,7 @@ class ActivationCheck:
     problems: Sequence[Problem]
 
 
-async def check_activation(database: Database, account_id: str, workflow_id: str) -> ActivationCheck:
+async def check_activation(database: Transactions, account_id: str, workflow_id: str) -> ActivationCheck:
     """Checks the goals in their newest versions, in the order of creation. Raises DatabaseUnavailable."""
     async with database.transaction(account_id) as connection:
         newest = await newest_goals(connection, account_id, workflow_id)

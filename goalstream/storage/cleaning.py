@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from goalstream.storage.idempotency import KEPT_FOR
 from goalstream.storage.pool import Database
 
 LOCK = 0x636C65616E
@@ -20,6 +21,11 @@ delete from matches where ctid = any (array(select ctid from matches where recor
 
 _DELETE_AUDIT = """
 delete from audit where ctid = any (array(select ctid from audit where at < $1 limit $2))
+"""
+
+_DELETE_ANSWERS = """
+delete from idempotency_keys
+ where ctid = any (array(select ctid from idempotency_keys where answered_at < $1 limit $2))
 """
 
 # Enrollments that somebody settles at this moment are left for the next time.
@@ -68,6 +74,10 @@ class Cleaner:
     async def delete_audit(self, before: datetime) -> int:
         """Deletes audit entries."""
         return await self._in_portions(_DELETE_AUDIT, before)
+
+    async def delete_answers(self, clock: datetime) -> int:
+        """Deletes answers that were kept long enough for requests which are repeated."""
+        return await self._in_portions(_DELETE_ANSWERS, clock - KEPT_FOR)
 
     async def _in_portions(self, statement: str, before: datetime) -> int:
         total, done = 0, PORTION

@@ -20,7 +20,7 @@ from goalstream.errors import (
 )
 from goalstream.storage.goal_changes import lock_for_writing
 from goalstream.storage.goal_versions import Goal, insert_goal, insert_next_version, newest_goals
-from goalstream.storage.pool import Connection, Database
+from goalstream.storage.pool import Connection, Transactions
 from goalstream.storage.references import known_references
 
 
@@ -37,7 +37,7 @@ class GoalBook:
     """The goals of one account. Everything raises DatabaseUnavailable while PostgreSQL is away."""
 
     def __init__(
-        self, database: Database, *, account_id: str, activation_delay: timedelta, max_goals_per_workflow: int
+        self, database: Transactions, *, account_id: str, activation_delay: timedelta, max_goals_per_workflow: int
     ) -> None:
         self._database = database
         self._account_id = account_id

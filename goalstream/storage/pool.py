@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import TypeAlias
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Protocol, TypeAlias
 
 import asyncpg
 
@@ -27,6 +27,13 @@ _PASSING = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClien
 """InternalClientError among them: of a session that the server ended just before a statement, asyncpg 0.32 says no more."""
 
 _NAME_ACCOUNT = "select set_config('goalstream.account', $1, true)"
+
+
+class Transactions(Protocol):
+    """What gives out transactions: a pool, or one of its transactions that others join."""
+
+    def transaction(self, account_id: str | None = None) -> AbstractAsyncContextManager[Connection]:
+        """As that of `Database`."""
 
 
 @contextmanager
@@ -134,3 +141,17 @@ class Database:
         async with self.connection() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             await connection.execute(_NAME_ACCOUNT, account_id)
             yield connection
+
+
+class Joined:
+    """A transaction that others join as if it were a pool: what one of them does is undone alone where it fails."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @asynccontextmanager
+    async def transaction(self, account_id: str | None = None) -> AsyncIterator[Connection]:
+        """A part of the transaction, which names its account already. Raises as that of `Database` does."""
+        with translated_errors():
+            async with self._connection.transaction():
+                yield self._connection

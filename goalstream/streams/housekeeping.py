@@ -58,6 +58,7 @@ class Housekeeper:
                 "matches": await self._cleaner.delete_matches(clock - 2 * self._allowed_lateness),
                 "enrollments": await self._cleaner.remove_enrollments(clock - self._retention),
                 "audit": await self._cleaner.delete_audit(clock - self._retention),
+                "answers": await self._cleaner.delete_answers(clock),
             }
         for what, count in removed.items():
             metrics.REMOVED.labels(what).inc(count)

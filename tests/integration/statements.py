@@ -28,6 +28,7 @@ from goalstream.storage.activation import check_activation
 from goalstream.storage.api_keys import KeyBook, look_up, note_use
 from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.goal_changes import changes_since
+from goalstream.storage.idempotency import KeptAnswer, claim, find_answer, keep_answer
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Connection, Database
 from goalstream.storage.stats import Cohort, statistics
@@ -105,7 +106,16 @@ async def execute_all(
     await _ask(api, world)
     await _call(api, world, goals[1], *people[2])
     await _open_with_keys(api, world)
+    await _repeat(api, world)
     await _clean(world)
+
+
+async def _repeat(api: Database, world: World) -> None:
+    answer = KeptAnswer(fingerprint=bytes(32), status=201, headers={"etag": '"1"'}, body=b"{}")
+    async with api.transaction(world.account_id) as connection:
+        assert await claim(connection, world.account_id, "request-1")
+        await find_answer(connection, world.account_id, "request-1")
+        await keep_answer(connection, world.account_id, "request-1", answer)
 
 
 async def _open_with_keys(api: Database, world: World) -> None:
@@ -176,6 +186,7 @@ async def _clean(world: World) -> None:
     await cleaner.delete_matches(long_ago)
     await cleaner.remove_enrollments(long_ago)
     await cleaner.delete_audit(long_ago)
+    await cleaner.delete_answers(long_ago)
 
 
 async def what_values_make_it_read(connection: Connection, text: str, values: Sequence[Any]) -> set[str]:

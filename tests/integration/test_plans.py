@@ -29,6 +29,7 @@ READ: dict[str, set[str]] = {
     "api_keys._LOOK_UP": {"api_keys_pkey(account_id, key_id)"},
     "api_keys._NOTE_USE": {"api_keys_pkey(account_id, key_id)"},
     "api_keys._REVOKE": {"api_keys_pkey(account_id, key_id)"},
+    "cleaning._DELETE_ANSWERS": {"idempotency_keys_by_time(answered_at)"},
     "cleaning._DELETE_AUDIT": {"audit_by_time(at)"},
     "cleaning._DELETE_MATCHES": {"matches_by_record(record_at)"},
     "cleaning._REMOVE_ENROLLMENTS": {
@@ -74,6 +75,8 @@ READ: dict[str, set[str]] = {
     },
     "goal_versions._UPDATE_GOAL": {"goals_pkey(account_id, goal_id)"},
     "goals.page": {"goals_of_workflow(account_id, workflow_id)", "goals_same_criteria(account_id, workflow_id)"},
+    "idempotency._FIND": {"idempotency_keys_pkey(account_id, key)"},
+    "idempotency._KEEP": set(),
     "ledger._UPDATE_ENROLLMENTS": {"enrollments_pkey(account_id, enrollment_id)"},
     "outbox._DELETE": {"outbox_pkey(account_id, message_id)"},
     "outbox._DEPTH": {"all of outbox"},  # it counts them

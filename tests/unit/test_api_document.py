@@ -24,10 +24,12 @@ STATUSES = {
     "changeGoal": EVERY | {"200", "400", "409", "412", "413", "415", "428"},
     "deleteGoal": EVERY | {"204", "412"},
     "getStatistics": EVERY | {"200"},
-    "checkActivation": EVERY | {"200", "400"},
+    "checkActivation": EVERY | {"200", "400", "409", "413"},
 }
 HEADERS = {
-    ("createGoal", "201"): {"Location", "ETag", "Effective-From"},
+    ("createGoal", "201"): {"Location", "ETag", "Effective-From", "Idempotency-Replayed"},
+    ("createGoal", "409"): {"Retry-After"},
+    ("checkActivation", "200"): {"Idempotency-Replayed"},
     ("listGoals", "200"): {"Link"},
     ("getGoal", "200"): {"ETag"},
     ("changeGoal", "200"): {"ETag", "Effective-From"},

@@ -42,6 +42,10 @@ class FakeCleaner:
         self.calls.append(("audit", before))
         return 0
 
+    async def delete_answers(self, clock: datetime) -> int:
+        self.calls.append(("answers", clock))
+        return 0
+
 
 @dataclass
 class FakeProgress:
@@ -72,6 +76,7 @@ async def test_nothing_goes_while_the_group_lags() -> None:
         ("matches", NOON - timedelta(hours=144)),
         ("enrollments", NOON - RETENTION),
         ("audit", NOON - RETENTION),
+        ("answers", NOON),
     ]
 
 
