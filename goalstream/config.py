@@ -42,6 +42,11 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(8, ge=2, le=200, description="connections of one process at the most")
     http_host: str = Field("127.0.0.1", description="address that `goalstream api` listens on")
     http_port: int = Field(8646, ge=0, le=65_535, description="port that `goalstream api` listens on; 0: a free one")
+    api_url: str = Field(
+        "http://127.0.0.1:8646",
+        description="where commands such as `goalstream goals` find the API: http://… or https://…",
+    )
+    api_token: SecretStr | None = Field(None, description="the API key or bearer token that those commands show")
     metrics_port: int = Field(
         8647, ge=0, le=65_535, description="port of a worker's /livez, /readyz and /metrics; 0: none"
     )
@@ -90,7 +95,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a secret, and not a key or certificate that others may know")
         return secret
 
-    @field_validator("jwks_url")
+    @field_validator("jwks_url", "api_url")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None:

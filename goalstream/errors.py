@@ -44,6 +44,10 @@ class KeysUnavailable(Unavailable):
     """The server of the public keys is away, or answers with something else: what a token proves cannot be told now."""
 
 
+class ApiUnavailable(Unavailable):
+    """The API is not reached, or answers that it cannot do this now: nothing has happened."""
+
+
 class BrokerUnavailable(Unavailable):
     """Kafka cannot do this now, but will."""
 

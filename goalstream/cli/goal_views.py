@@ -1,0 +1,106 @@
+"""How goals and statistics look. Criteria and names were written by others: only printable characters reach the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from goalstream.cli.terminal import printable
+
+BAR_WIDTH = 30
+"""Characters of 100 %."""
+
+_TIMES = {"avg": "average", "median": "median", "p90": "90 %", "fastest": "fastest", "slowest": "slowest"}
+
+
+def table(goals: Sequence[Mapping[str, Any]]) -> Table:
+    """A row for each goal."""
+    found = _table("ID", "TYPE", "CRITERIA", "STATE", "VERSION", "WINDOW", "HOLDS FROM")
+    for goal in goals:
+        _row(
+            found,
+            goal["id"],
+            goal["goal_type"],
+            _criteria(goal["criteria"]),
+            _state(goal),
+            str(goal["version"]),
+            goal["window"] or "-",
+            goal["effective_from"],
+        )
+    return found
+
+
+def one(goal: Mapping[str, Any]) -> Table:
+    """Everything about a goal, a line for each field."""
+    found = Table(box=None, pad_edge=False, show_header=False)
+    fields = {
+        "id": goal["id"],
+        "workflow": goal["workflow_id"],
+        "type": goal["goal_type"],
+        "criteria": _criteria(goal["criteria"]),
+        "state": _state(goal),
+        "version": str(goal["version"]),
+        "window": goal["window"] or "none",
+        "measured after exit": goal["measure_after_exit"] or "no",
+        "holds from": goal["effective_from"],
+        "created": f"{goal['created_at']} by {goal['created_by']}",
+        "changed": f"{goal['updated_at']} by {goal['updated_by']}",
+    }
+    for name, value in fields.items():
+        found.add_row(Text(name, style="bold"), Text(printable(value)))
+    return found
+
+
+def statistics(found: Mapping[str, Any]) -> Iterator[Table | Text]:
+    """The figures of a workflow: in one sentence, times to goal, by type, by goal, and the series if there is one."""
+    yield Text(
+        f"{found['goals_achieved']} of {found['total_enrolled']} enrollments achieved: {found['conversion_rate']} %"
+    )
+    times = {label: found[f"{name}_time_to_goal_hours"] for name, label in _TIMES.items()}
+    if any(hours is not None for hours in times.values()):
+        yield Text("hours to goal: " + ", ".join(f"{label} {hours}" for label, hours in times.items()))
+    for title, key in (("TYPE", "by_goal_type"), ("GOAL", "by_goal")):
+        if found[key]:
+            part = _table(title, "ACHIEVED", "RATE", "")
+            for name, figures in found[key].items():
+                rate = figures["conversion_rate"]
+                _row(part, name, str(figures["achieved"]), f"{rate} %", _bar(rate))
+            yield part
+    if found.get("series"):
+        part = _table("ENROLLED FROM", "ENROLLED", "ACHIEVED", "RATE", "")
+        for point in found["series"]:
+            rate = point["conversion_rate"]
+            counts = str(point["total_enrolled"]), str(point["goals_achieved"])
+            _row(part, point["start"], *counts, f"{rate} %", _bar(rate))
+        yield part
+
+
+def _table(*names: str) -> Table:
+    found = Table(box=None, pad_edge=False, header_style="bold")
+    for name in names:
+        is_number = name in ("VERSION", "ACHIEVED", "ENROLLED", "RATE")
+        found.add_column(name, no_wrap=True, justify="right" if is_number else "left")
+    return found
+
+
+def _row(to: Table, *cells: str) -> None:
+    to.add_row(*(Text(printable(cell)) for cell in cells))
+
+
+def _criteria(criteria: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={_text(value)}" for key, value in criteria.items() if value is not None)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _state(goal: Mapping[str, Any]) -> str:
+    return "active" if goal["is_active"] else "paused"
+
+
+def _bar(percent: float) -> str:
+    return "█" * round(percent / 100 * BAR_WIDTH)
