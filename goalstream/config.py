@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     jwt_leeway_seconds: int = Field(
         30, ge=0, le=600, description="how far clocks may differ from those of whoever signs tokens"
     )
+    cors_origins: str = Field(
+        "", description="pages of other origins that may use the API: https://app.example.com,…; empty: none"
+    )
     rate_limit_per_minute: int = Field(
         0, ge=0, description="HTTP requests of an account in a minute that one process answers; 0: any number"
     )
@@ -105,6 +108,16 @@ class Settings(BaseSettings):
             if parts.username is not None:
                 raise ValueError("must not hold a password, since it is shown")
         return url
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: str) -> str:
+        found = [origin.strip() for origin in origins.split(",") if origin.strip()]
+        for origin in found:
+            parts = urlsplit(origin)
+            if parts.scheme not in ("https", "http") or origin != f"{parts.scheme}://{parts.netloc}":
+                raise ValueError(f"must be origins such as https://app.example.com, but has {origin!r}")
+        return ",".join(found)
 
     @field_validator("database_url")
     @classmethod

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from goalstream import __version__
 from goalstream.api import activation, goals, pages, stats
 from goalstream.api.contract import complete_openapi
 from goalstream.api.gate import Gate
+from goalstream.api.hardening import REQUEST_ID, Hardening
+from goalstream.api.idempotency import REPLAYED
 from goalstream.api.problems import add_problem_handlers
 from goalstream.api.rate_limit import RateLimit
 from goalstream.config import Settings
@@ -44,6 +47,16 @@ def create_app(settings: Settings, database: Database, *, reasons: Callable[[], 
     app.include_router(pages.router)
     app.router.routes.extend(probe_routes(reasons))
     add_problem_handlers(app)
+    app.add_middleware(Hardening)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins.split(","),
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", REQUEST_ID],
+            expose_headers=["ETag", "Location", "Link", "Effective-From", "Retry-After", REPLAYED, REQUEST_ID],
+            max_age=600,
+        )
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:

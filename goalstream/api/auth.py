@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
+import structlog
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
@@ -34,6 +35,7 @@ async def _admitted(
     except InvalidToken as error:
         challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
         raise _refused(401, f"The token is not valid: {error}", challenge) from None
+    structlog.contextvars.bind_contextvars(account=principal.account_id)
     if wait := request.app.state.rate_limit.take(principal.account_id):
         raise _refused(429, "The account asks too often", {"Retry-After": str(math.ceil(wait))})
     if missing := [scope for scope in needed.scopes if scope not in principal.scopes]:

@@ -118,6 +118,7 @@ _HEADERS = {
     "Link": "the next page, rel=next",
     "WWW-Authenticate": "how to authenticate",
     "Retry-After": "seconds",
+    "X-Request-ID": "the request's own where it had one; it stands in the log as well",
     "Idempotency-Replayed": "true where this is the answer to an earlier request with the same Idempotency-Key",
     "Allow": "the methods of this path",
 }
@@ -131,6 +132,8 @@ _HEADERS_OF_PROBLEMS = {
 }
 _PROBLEMS_OF_ALL = (401, 403, 429, 503)
 """What every operation may answer, whatever it does: who asks is not let in, asks too often, or cannot be told."""
+
+_PROBLEMS_OF_BODIES = (408,)
 
 
 def headers(*names: str) -> dict[str, Any]:
@@ -147,7 +150,7 @@ def problems(*statuses: int) -> Responses:
             "content": {"application/problem+json": {"schema": schema}},
             **headers(*_HEADERS_OF_PROBLEMS.get(status, ())),
         }
-        for status in sorted({*statuses, *_PROBLEMS_OF_ALL})
+        for status in sorted({*statuses, *_PROBLEMS_OF_ALL, *(_PROBLEMS_OF_BODIES if 413 in statuses else ())})
     }
 
 
@@ -160,5 +163,9 @@ def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem | {"title": "Problem"}
     schemas |= SCHEMAS
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for answer in operation["responses"].values():
+                answer.setdefault("headers", {}).update(headers("X-Request-ID")["headers"])
     schemas["GoalType"] = {"type": "string", "enum": [kind.value for kind in GoalType], "title": "GoalType"}
     return document

@@ -36,6 +36,7 @@ _ERRORS_BY_STATUS = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "validation_error",
     412: "precondition_failed",
     413: "too_large",
     415: "unsupported_media_type",
@@ -78,6 +79,17 @@ def problem_response(error: ApiError) -> JSONResponse:
         "errors": [{"pointer": problem.pointer, "message": problem.message} for problem in error.problems],
     }
     return JSONResponse(body, error.status, headers=error.headers, media_type="application/problem+json")
+
+
+def defect_response(request_id: str) -> JSONResponse:
+    """The answer where a defect of ours is in the way: nothing of it but where to look."""
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus.INTERNAL_SERVER_ERROR.phrase,
+        "status": 500,
+        "detail": f"A defect of goalstream; its log tells more at request_id {request_id}",
+    }
+    return JSONResponse(body, 500, media_type="application/problem+json")
 
 
 def translate(error: Exception) -> ApiError:

@@ -39,6 +39,12 @@ API_REFUSED = Counter(
     "HTTP requests that were refused before their work: unauthorized, forbidden or rate_limited",
     ["error"],
 )
+API_SECONDS = Histogram(
+    "goalstream_api_seconds",
+    "Time of an HTTP request by operation and status, in seconds",
+    ["operation", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
 JWKS_READS = Counter(
     "goalstream_jwks_reads", "Times that the public keys of tokens were read, or failed to be", ["outcome"]
 )

@@ -16,6 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from goalstream.observability.connections import MAX_HEAD_BYTES, Impatient
+
 GRACE_SECONDS = 10
 """For requests that are open when the server stops."""
 
@@ -64,6 +66,8 @@ async def serve_app(app: Any, *, host: str, port: int, on_listening: Callable[[i
         access_log=False,
         lifespan="off",
         server_header=False,
+        http=Impatient,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     server = _Server(config)

@@ -79,6 +79,7 @@ async def test_a_repetition_gets_the_first_answer_and_does_nothing(client: httpx
     assert again.content == first.content
     assert "idempotency-replayed" not in first.headers
     assert again.headers.pop("idempotency-replayed") == "true"
+    assert again.headers.pop("x-request-id") != first.headers.pop("x-request-id")
     assert again.headers == first.headers
     assert {"location", "etag", "effective-from"} <= set(first.headers)
     assert [goal["id"] for goal in await goals(client)] == [first.json()["id"]]

@@ -18,19 +18,19 @@ from goalstream.storage.pool import Database
 
 EVERY = {"401", "403", "404", "422", "429", "503"}
 STATUSES = {
-    "createGoal": EVERY | {"201", "400", "409", "413", "415"},
+    "createGoal": EVERY | {"201", "400", "408", "409", "413", "415"},
     "listGoals": EVERY | {"200"},
     "getGoal": EVERY | {"200", "304"},
-    "changeGoal": EVERY | {"200", "400", "409", "412", "413", "415", "428"},
+    "changeGoal": EVERY | {"200", "400", "408", "409", "412", "413", "415", "428"},
     "deleteGoal": EVERY | {"204", "412"},
     "getStatistics": EVERY | {"200"},
-    "checkActivation": EVERY | {"200", "400", "409", "413"},
+    "checkActivation": EVERY | {"200", "400", "408", "409", "413"},
 }
 HEADERS = {
     ("createGoal", "201"): {"Location", "ETag", "Effective-From", "Idempotency-Replayed"},
     ("createGoal", "409"): {"Retry-After"},
     ("checkActivation", "200"): {"Idempotency-Replayed"},
-    ("listGoals", "200"): {"Link"},
+    ("listGoals", "200"): {"Link", "X-Request-ID"},
     ("getGoal", "200"): {"ETag"},
     ("changeGoal", "200"): {"ETag", "Effective-From"},
     ("changeGoal", "412"): {"ETag"},
