@@ -13,9 +13,8 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-import psutil
-
 from benchmarks import report
+from benchmarks.backend import Backend
 from benchmarks.services import services
 from benchmarks.workload import KINDS, Hit, Workload
 from goalstream.domain.facts import EnrollmentStart, Match
@@ -27,17 +26,6 @@ LATENESS = timedelta(hours=72)
 PAYLOAD = '{"contact_id":"%s","note":"............................................................","plan":"wanted"}'
 
 
-class Backend:
-    """The one connection of a pool, seen from the operating system."""
-
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-
-    def cpu_seconds(self) -> float:
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
-
-
 async def measure(database_url: str, options: argparse.Namespace) -> dict[str, dict[str, report.Value]]:
     """One whole run: enrolled contacts, and then a match for each."""
     workload = Workload("", database_url, seed=options.seed)
@@ -47,8 +35,7 @@ async def measure(database_url: str, options: argparse.Namespace) -> dict[str, d
     database = Database(database_url, size=1, sees_all_accounts=True)
     try:
         ledger = Ledger(database, allowed_lateness=LATENESS)
-        async with database.connection() as connection:
-            backend = Backend(await connection.fetchval("select pg_backend_pid()"))
+        backend = await Backend.of(database)
         starts = [_start(hit, now) for hit in workload.hits]
         for batch in _batches(starts, options.batch):
             await ledger.store(batch)

@@ -22,12 +22,13 @@ from goalstream.storage.ledger import Ledger
 from goalstream.storage.migrate import require_current
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Database
+from goalstream.storage.roll_up import RollUp
 from goalstream.streams.app import build_app
 from goalstream.streams.brokers import Brokers
 from goalstream.streams.dead_letters import DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
-from goalstream.streams.housekeeping import Housekeeper
+from goalstream.streams.housekeeping import Housekeeper, every_now_and_then
 from goalstream.streams.processor import Processor
 from goalstream.streams.producer import Producer
 from goalstream.streams.progress import Progress
@@ -41,6 +42,9 @@ SILENT_SECONDS = 1.5
 
 BROKERS_SECONDS = 0.5
 """How often the brokers are asked whether they are there."""
+
+ROLL_UP = timedelta(seconds=15)
+"""How often statistics of large workflows are brought up to date: what is shown of them is a minute old at most."""
 
 STOP_SECONDS = 8
 """For finishing or abandoning the batch in hand; what is not acknowledged is read again by the next worker."""
@@ -91,8 +95,8 @@ class Worker:
             Progress(settings.kafka_bootstrap_servers, group_id=settings.kafka_group_id, topic_prefix=prefix),
             allowed_lateness=lateness,
             retention=timedelta(days=settings.retention_days),
-            every=timedelta(seconds=settings.housekeeping_seconds),
         )
+        self._rollup = RollUp(self._database)
         metrics.HORIZON_AGE_SECONDS.set_function(self._goals.age_seconds)
         metrics.ASSIGNED_PARTITIONS.set_function(lambda: self.partitions)
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -175,7 +179,9 @@ class Worker:
         self._spawn(self._publisher.measure_for_ever())
         self._spawn(self._keep_goals_fresh())
         self._spawn(self._keep_asking_brokers())
-        self._spawn(self._housekeeper.clean_for_ever())
+        housekeeping = timedelta(seconds=self._settings.housekeeping_seconds)
+        self._spawn(every_now_and_then(self._housekeeper.clean, every=housekeeping, failure="housekeeping_failed"))
+        self._spawn(every_now_and_then(self._roll_up, every=ROLL_UP, failure="roll_up_failed"))
         self._app.finalize()
         self._has_begun = True
         await self._app.start()
@@ -194,6 +200,10 @@ class Worker:
             with contextlib.suppress(Unavailable):
                 await self._goals.keep_fresh()
             await self._retry("goals", self._goals.refresh)
+
+    async def _roll_up(self) -> None:
+        with metrics.ROLL_UP_SECONDS.time():
+            await self._rollup.refresh()
 
     async def _keep_asking_brokers(self) -> None:
         while True:

@@ -14,7 +14,8 @@ from goalstream.api.contract import Statistics, problems
 from goalstream.api.parts import Id, invalid_query, json_response, path_uuid
 from goalstream.domain.times import parse_time
 from goalstream.errors import RefusedByDatabase
-from goalstream.storage.stats import Cohort, statistics
+from goalstream.storage.cohorts import Cohort
+from goalstream.storage.stats import statistics
 
 router = APIRouter(prefix="/api/v1/workflows/{workflow_id}", tags=["statistics"])
 

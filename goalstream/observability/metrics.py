@@ -48,6 +48,11 @@ API_SECONDS = Histogram(
 JWKS_READS = Counter(
     "goalstream_jwks_reads", "Times that the public keys of tokens were read, or failed to be", ["outcome"]
 )
+ROLL_UP_SECONDS = Histogram(
+    "goalstream_roll_up_seconds",
+    "How long it took to bring the statistics of large workflows up to date, in seconds; near zero where another worker does",
+    buckets=(0.01, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
+)
 BATCH_SECONDS = Histogram(
     "goalstream_batch_seconds",
     "Time from taking a batch of records to its acknowledgement, in seconds",

@@ -6,6 +6,8 @@ goal_versions  a goal's newest version, read and written               reference
 facts          storing facts, finding what they touch                  ledger        store, then settle
 achievements   settle: lock, read, write the difference                outbox        messages still to be published
 activation     whether a workflow's goals name what exists            stats         how well goals convert
-workflow_goals all that a workflow's goals were, for one event        codecs        rows and JSON to domain values
-api_keys       keys of the API: made, looked up, revoked
+cohorts        counting enrollments live, or from what is rolled up   roll_up       keeps what large workflows come to
+spans          SQL that counts by time of entry, and adds up          codecs        rows and JSON to domain values
+workflow_goals all that a workflow's goals were, for one event        cleaning      deletes what is old
+api_keys       keys of the API: made, looked up, revoked              idempotency   answers kept for requests that are repeated
 """

@@ -31,7 +31,11 @@ delete from idempotency_keys
 # Enrollments that somebody settles at this moment are left for the next time.
 _REMOVE_ENROLLMENTS = """
 with old as (
-    select account_id, enrollment_id from enrollments where ended_at < $1 limit $2 for update skip locked),
+    select account_id, enrollment_id, workflow_id, entered_at
+      from enrollments where ended_at < $1 limit $2 for update skip locked),
+marked as (
+    insert into statistics_marks (account_id, workflow_id, entered_at)
+    select account_id, workflow_id, entered_at from old where entered_at is not null),
 starts as (
     delete from enrollment_starts using old
      where enrollment_starts.account_id = old.account_id and enrollment_starts.enrollment_id = old.enrollment_id),

@@ -40,11 +40,16 @@ on conflict (account_id, enrollment_id, fact_id) do update set record_at = exclu
  where excluded.record_at < enrollment_starts.record_at
 """
 
+# New enrollments are marked for the statistics of large workflows, as the ledger marks those that it changes.
 _STORE_STARTED_ENROLLMENTS = """
-insert into enrollments (account_id, enrollment_id, workflow_id, contact_id, entered_at)
-select account_id, enrollment_id, workflow_id, contact_id, entered_at
-  from unnest($1::enrollment_start_row[])
-on conflict (account_id, enrollment_id) do nothing
+with entered as (
+    insert into enrollments (account_id, enrollment_id, workflow_id, contact_id, entered_at)
+    select account_id, enrollment_id, workflow_id, contact_id, entered_at
+      from unnest($1::enrollment_start_row[])
+    on conflict (account_id, enrollment_id) do nothing
+    returning account_id, workflow_id, entered_at)
+insert into statistics_marks (account_id, workflow_id, entered_at)
+select account_id, workflow_id, entered_at from entered
 """
 
 _STORE_ENDS = """

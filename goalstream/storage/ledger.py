@@ -30,7 +30,12 @@ MAX_ENROLLMENTS_PER_TRANSACTION = 500
 PUBLISH_AHEAD_SECONDS = 10.0
 """How long the sweepers leave a message to the worker that wrote it, which publishes it at once."""
 
+# What changed is marked for the statistics of large workflows (`storage/roll_up`), where it counts now and where it did before.
 _UPDATE_ENROLLMENTS = """
+with marked as (
+    insert into statistics_marks (account_id, workflow_id, entered_at)
+    select account_id, workflow_id, entered_at from unnest($1::enrollment_row[] || $2::enrollment_row[])
+     where entered_at is not null)
 update enrollments
    set workflow_id = settled.workflow_id, contact_id = settled.contact_id, entered_at = settled.entered_at,
        ended_at = settled.ended_at, satisfied_at = settled.satisfied_at, exited_at = settled.exited_at
@@ -135,6 +140,7 @@ class Ledger:
         found: list[Change] = []
         outgoing: list[Message] = []
         rows: list[EnrollmentRow] = []
+        also_counted: list[EnrollmentRow] = []
         enrollments = await read(connection, locked_rows)
         for enrollment in enrollments:
             enrollment_changes, row, enrollment_messages = _difference(enrollment, now, self._allowed_lateness)
@@ -142,8 +148,11 @@ class Ledger:
             outgoing += enrollment_messages
             if row != enrollment.row:
                 rows.append(row)
+            if _counts_elsewhere(row, enrollment.row) or (enrollment_changes and row == enrollment.row):
+                also_counted.append(enrollment.row)
         await write_changes(connection, found)
-        await _update_enrollments(connection, rows)
+        if rows or also_counted:
+            await connection.execute(_UPDATE_ENROLLMENTS, rows, also_counted)
         encoded = await outbox.insert(connection, outgoing, publish_after_seconds=self._publish_ahead_seconds)
         return Settled(changes=found, messages=encoded), enrollments
 
@@ -192,6 +201,6 @@ def _difference(
     return found, settled_row, outgoing
 
 
-async def _update_enrollments(connection: Connection, rows: Sequence[EnrollmentRow]) -> None:
-    if rows:
-        await connection.execute(_UPDATE_ENROLLMENTS, rows)
+def _counts_elsewhere(row: EnrollmentRow, before: EnrollmentRow) -> bool:
+    """Whether statistics have counted an enrollment by another time of entry, or in another workflow."""
+    return (row.workflow_id, row.entered_at) != (before.workflow_id, before.entered_at)

@@ -40,12 +40,13 @@ update outbox set publish_after = clock_timestamp() + make_interval(secs => $3)
  where outbox.account_id = refused.account_id and outbox.message_id = refused.message_id
 """
 
+# Through an index, though it counts all: the table may be large with nothing in it.
 _DEPTH = """
 select count(*) as messages,
        coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8 as age_seconds
   from outbox
+ where publish_after > '-infinity'
 """
-
 
 _key = itemgetter(0, 1)
 

@@ -133,6 +133,12 @@ class Database:
             yield connection
 
     @asynccontextmanager
+    async def repeatable(self) -> AsyncIterator[Connection]:
+        """A transaction that sees what the pool may see, all of it as it was at the first statement; raises as above."""
+        async with self.connection() as connection, connection.transaction(isolation="repeatable_read"):
+            yield connection
+
+    @asynccontextmanager
     async def snapshot(self, account_id: str) -> AsyncIterator[Connection]:
         """A transaction of one account that can only read; its statements all see the same moment.
 

@@ -1,110 +1,92 @@
-"""How well a workflow's goals convert: enrollments that entered, and those that satisfied the goal logic."""
+"""How well a workflow's goals convert: enrollments that entered, and those that satisfied the goal logic.
+
+Counted whenever somebody asks, or where a cohort is large from what was rolled up within the last minute.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, Literal
+from typing import Any
 
-from goalstream.storage.pool import Database
+from goalstream.storage.cohorts import Cohort, Counted, Granularity, count_live, count_rolled_up
+from goalstream.storage.pool import Database, Row
+from goalstream.storage.roll_up import LIVE_ENROLLMENTS
 
-Granularity = Literal["hour", "day", "week"]
+ROLLED_UP_SECONDS = 60.0
+"""What was rolled up longer ago is not shown: then a large workflow is counted as a small one is, however long that takes."""
 
-_MICROSECOND = Decimal("0.000001")
+# Every goal that the workflow has or had.
+_GOALS = "select goal_id::text, goal_type from goals where account_id = $1 and workflow_id = $2"
 
-_COHORT = """
-from enrollments
-where account_id = $1 and workflow_id = $2 and entered_at is not null
-  and entered_at >= case when $3::timestamptz is null then '-infinity' else $3 end
-  and entered_at < case when $4::timestamptz is null then 'infinity' else $4 end
+_AS_OF = """
+select as_of from rollups
+ where account_id = $1 and workflow_id = $2 and as_of > statement_timestamp() - make_interval(secs => $3)
 """
-
-_TOTALS = f"""
-select count(*) as enrolled, count(satisfied_at) as satisfied, clock_timestamp() as computed_at,
-       avg(seconds) as mean, min(seconds) as fastest, max(seconds) as slowest,
-       percentile_cont(array[0.5, 0.9]) within group (order by seconds) as percentiles
-  from (select satisfied_at, extract(epoch from satisfied_at - entered_at) as seconds {_COHORT}) as cohort
-"""
-
-# Every type and goal the workflow has or had; an enrollment counts once for each. What was achieved is found before it is joined
-# with the goals: no index finds the achievements of a goal.
-_BY_GOAL = f"""
-with cohort as (select account_id, enrollment_id {_COHORT}),
-     achieved as materialized (
-       select achievements.goal_id, achievements.goal_type, achievements.enrollment_id
-         from achievements join cohort using (account_id, enrollment_id)
-        where achievements.account_id = $1 and achievements.workflow_id = $2 and revoked_at is null),
-     known as (select goal_id, goal_type from goals where account_id = $1 and workflow_id = $2)
-select known.goal_type, known.goal_id::text, count(distinct achieved.enrollment_id) as achieved
-  from known left join achieved on achieved.goal_type = known.goal_type and achieved.goal_id = known.goal_id
- group by grouping sets ((known.goal_type), (known.goal_type, known.goal_id))
-"""
-
-_SERIES = f"""
-select date_trunc($5, entered_at, $6) as start, count(*) as enrolled, count(satisfied_at) as satisfied {_COHORT}
- group by 1 order by 1
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cohort:
-    """Whose enrollments are counted: those that entered a workflow in [start, end)."""
-
-    workflow_id: str
-    start: datetime | None = None
-    end: datetime | None = None
 
 
 async def statistics(
-    database: Database, account_id: str, cohort: Cohort, *, granularity: Granularity | None, tz: str
+    database: Database,
+    account_id: str,
+    cohort: Cohort,
+    *,
+    granularity: Granularity | None,
+    tz: str,
+    live_enrollments: int = LIVE_ENROLLMENTS,
 ) -> dict[str, Any]:
     """The statistics document: percent and hours with one decimal, half up.
 
-    Raises DatabaseUnavailable, or RefusedByDatabase for a time zone that PostgreSQL does not know.
+    A cohort of more than `live_enrollments` is counted from what was rolled up, if that was within the last minute; then
+    `as_of` says when, and percentiles may differ by 0.1 hours. Raises DatabaseUnavailable, or RefusedByDatabase for a time
+    zone that PostgreSQL does not know.
     """
-    values = account_id, cohort.workflow_id, cohort.start, cohort.end
-    async with database.transaction(account_id) as connection:
-        totals = await connection.fetchrow(_TOTALS, *values)
-        groups = await connection.fetch(_BY_GOAL, *values)
-        series = await connection.fetch(_SERIES, *values, granularity, tz) if granularity else None
-    assert totals is not None  # noqa: S101 - an aggregate always has a row
-    enrolled = totals["enrolled"]
-    median, p90 = totals["percentiles"] or (None, None)
-    document: dict[str, Any] = {
-        "workflow_id": cohort.workflow_id,
+    values = account_id, cohort.workflow_id
+    async with database.snapshot(account_id) as connection:
+        computed_at = await connection.fetchval("select clock_timestamp()")
+        goals = await connection.fetch(_GOALS, *values)
+        as_of = await connection.fetchval(_AS_OF, *values, ROLLED_UP_SECONDS)
+        found = await count_rolled_up(connection, account_id, cohort, granularity, tz) if as_of else None
+        if found is None or found.enrolled <= live_enrollments:
+            as_of = computed_at
+            found = await count_live(connection, account_id, cohort, granularity, tz)
+    return _document(cohort.workflow_id, found, goals) | {"computed_at": computed_at, "as_of": as_of} | _series(found)
+
+
+def _document(workflow_id: str, found: Counted, goals: Sequence[Row]) -> dict[str, Any]:
+    enrolled = found.enrolled
+    return {
+        "workflow_id": workflow_id,
         "total_enrolled": enrolled,
-        "goals_achieved": totals["satisfied"],
-        "conversion_rate": _percent(totals["satisfied"], enrolled),
-        "avg_time_to_goal_hours": _hours(totals["mean"]),
-        "median_time_to_goal_hours": _hours(median),
-        "p90_time_to_goal_hours": _hours(p90),
-        "fastest_time_to_goal_hours": _hours(totals["fastest"]),
-        "slowest_time_to_goal_hours": _hours(totals["slowest"]),
-        "by_goal_type": _groups(groups, enrolled, key="goal_type", is_goal=False),
-        "by_goal": _groups(groups, enrolled, key="goal_id", is_goal=True),
-        "computed_at": totals["computed_at"],
-        "as_of": totals["computed_at"],
+        "goals_achieved": found.satisfied,
+        "conversion_rate": _percent(found.satisfied, enrolled),
+        "avg_time_to_goal_hours": _hours(found.mean),
+        "median_time_to_goal_hours": _hours(found.median),
+        "p90_time_to_goal_hours": _hours(found.p90),
+        "fastest_time_to_goal_hours": _hours(found.fastest),
+        "slowest_time_to_goal_hours": _hours(found.slowest),
+        "by_goal_type": {goal_type: _conversion(found, goal_type) for _, goal_type in goals},
+        "by_goal": {goal_id: _conversion(found, goal_id) for goal_id, _ in goals},
     }
-    if series is not None:
-        document["series"] = [
+
+
+def _conversion(found: Counted, what: str) -> dict[str, Any]:
+    achieved = found.achieved.get(what, 0)
+    return {"achieved": achieved, "conversion_rate": _percent(achieved, found.enrolled)}
+
+
+def _series(found: Counted) -> dict[str, Any]:
+    if found.series is None:
+        return {}
+    return {
+        "series": [
             {
                 "start": row["start"],
                 "total_enrolled": row["enrolled"],
                 "goals_achieved": row["satisfied"],
                 "conversion_rate": _percent(row["satisfied"], row["enrolled"]),
             }
-            for row in series
+            for row in found.series
         ]
-    return document
-
-
-def _groups(rows: Sequence[Any], enrolled: int, *, key: str, is_goal: bool) -> dict[str, Any]:
-    return {
-        row[key]: {"achieved": row["achieved"], "conversion_rate": _percent(row["achieved"], enrolled)}
-        for row in rows
-        if (row["goal_id"] is not None) == is_goal
     }
 
 
@@ -112,12 +94,8 @@ def _percent(part: int, whole: int) -> float:
     return float(_rounded(Decimal(100 * part) / whole)) if whole else 0.0
 
 
-def _hours(seconds: Decimal | float | None) -> float | None:
-    if seconds is None:
-        return None
-    if isinstance(seconds, float):  # a percentile: interpolated in floating point, of times in whole microseconds
-        seconds = Decimal(seconds).quantize(_MICROSECOND)
-    return float(_rounded(seconds / 3_600))
+def _hours(seconds: Decimal | None) -> float | None:
+    return None if seconds is None else float(_rounded(seconds / 3_600))
 
 
 def _rounded(number: Decimal) -> Decimal:

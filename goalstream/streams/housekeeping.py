@@ -8,6 +8,7 @@ the group's progress: no decision ever depends on when this ran.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
@@ -19,8 +20,23 @@ from goalstream.streams.ports import Cleaner, Progress
 log = structlog.get_logger()
 
 
+async def every_now_and_then(job: Callable[[], Awaitable[object]], *, every: timedelta, failure: str) -> None:
+    """Does a job after a while, and again, for ever; `failure` is what the log calls it when that did not work.
+
+    Whatever leaves it undone, deciding goes on, and it is done the next time.
+    """
+    while True:
+        await asyncio.sleep(every.total_seconds())
+        try:
+            await job()
+        except Unavailable as error:
+            log.warning(failure, error=str(error))
+        except Exception:
+            log.exception(failure)
+
+
 class Housekeeper:
-    """Cleans up every now and then."""
+    """Cleans up."""
 
     def __init__(
         self,
@@ -29,24 +45,11 @@ class Housekeeper:
         *,
         allowed_lateness: timedelta,
         retention: timedelta,
-        every: timedelta,
     ) -> None:
         self._cleaner = cleaner
         self._progress = progress
         self._allowed_lateness = allowed_lateness
         self._retention = retention
-        self._every = every
-
-    async def clean_for_ever(self) -> None:
-        """Cleans, and again after a while; whatever leaves it undone, deciding goes on, and it is done the next time."""
-        while True:
-            await asyncio.sleep(self._every.total_seconds())
-            try:
-                await self.clean()
-            except Unavailable as error:
-                log.warning("housekeeping_failed", error=str(error))
-            except Exception:
-                log.exception("housekeeping_failed")
 
     async def clean(self) -> None:
         """Cleans once, unless another worker does. Raises Unavailable."""

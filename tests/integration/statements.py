@@ -27,11 +27,13 @@ from goalstream.errors import NotEligible
 from goalstream.storage.activation import check_activation
 from goalstream.storage.api_keys import KeyBook, look_up, note_use
 from goalstream.storage.cleaning import Cleaner
+from goalstream.storage.cohorts import Cohort
 from goalstream.storage.goal_changes import changes_since
 from goalstream.storage.idempotency import KeptAnswer, claim, find_answer, keep_answer
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Connection, Database
-from goalstream.storage.stats import Cohort, statistics
+from goalstream.storage.roll_up import RollUp
+from goalstream.storage.stats import statistics
 from tests.integration.builders import LATENESS, World
 
 FOR_PERSONS = {"checkup", "migrate"}
@@ -42,7 +44,10 @@ _STATEMENT = re.compile(r"\s*(update\s|(select|insert|delete|with)\s.*\b(from|in
 
 
 def statements() -> dict[str, str]:
-    """The text of every statement in storage, by `module.CONSTANT`, or `module.function` where a function holds it."""
+    """The text of every statement in storage, by `module.CONSTANT`, or `module.function` where a function holds it.
+
+    Among them parts that others are composed of, where these could be statements as well.
+    """
     found: dict[str, str] = {}
     for module in _modules():
         room = module.__name__.rpartition(".")[2]
@@ -156,8 +161,18 @@ async def _sweep(worker: Database) -> None:
 
 
 async def _ask(api: Database, world: World) -> None:
+    """Twice: counted live, and from what was rolled up."""
     cohort = Cohort(workflow_id=world.workflow_id, start=world.now - timedelta(days=30), end=world.now)
-    await statistics(api, world.account_id, cohort, granularity="day", tz="Europe/Berlin")
+    await RollUp(world.database, live_enrollments=0).refresh()
+    for live_enrollments in (0, 1_000_000):
+        await statistics(
+            api,
+            world.account_id,
+            cohort,
+            granularity="day",
+            tz="Europe/Berlin",
+            live_enrollments=live_enrollments,
+        )
 
 
 async def _call(api: Database, world: World, goal: GoalVersion, contact_id: str, enrollment_id: str) -> None:

@@ -70,6 +70,15 @@ class BriefDatabase(Database):
         finally:
             await database.close()
 
+    @asynccontextmanager
+    async def snapshot(self, account_id: str) -> AsyncIterator[Connection]:
+        database = Database(self._address, size=1)
+        try:
+            async with database.snapshot(account_id) as connection:
+                yield connection
+        finally:
+            await database.close()
+
 
 @pytest.fixture
 def app(database_url: str) -> FastAPI:

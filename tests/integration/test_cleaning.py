@@ -11,8 +11,9 @@ import pytest
 
 from goalstream.domain.facts import Fact
 from goalstream.storage.cleaning import Cleaner
+from goalstream.storage.cohorts import Cohort
 from goalstream.storage.pool import Database
-from goalstream.storage.stats import Cohort, statistics
+from goalstream.storage.stats import statistics
 from tests.integration.builders import LATENESS, World, new_id
 
 

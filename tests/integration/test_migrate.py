@@ -50,6 +50,31 @@ async def test_every_table_is_guarded_by_row_level_security_and_keyed_by_account
     assert {row["name"] for row in keys if row["first"] != "account_id"} == set()
 
 
+async def test_workflows_that_were_large_before_are_known_to_be(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though row-level security binds whoever migrates."""
+    everything = migrate.known_migrations()
+    until = next(number for number, one in enumerate(everything) if one.name.endswith("_statistics"))
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "known_migrations", lambda: everything[:until])
+        await migrate.migrate(empty_database_url)
+    database = Database(empty_database_url, size=1, sees_all_accounts=True)
+    try:
+        async with database.transaction() as connection:
+            await connection.execute(
+                """insert into enrollments (account_id, enrollment_id, workflow_id, entered_at)
+                   select md5(n % 2 || '')::uuid, md5(n::text)::uuid, md5('')::uuid, case when n < 6 then now() end
+                     from generate_series(1, 7) as n"""
+            )
+        await migrate.migrate(empty_database_url)
+        async with database.transaction() as connection:
+            rows = await connection.fetch("select enrollments from workflow_sizes order by enrollments")
+    finally:
+        await database.close()
+    assert [row["enrollments"] for row in rows] == [2, 3]
+
+
 def test_every_index_has_a_comment_that_says_what_it_serves() -> None:
     for file in sorted(Path("migrations").glob("*.sql")):
         lines = file.read_text().splitlines()

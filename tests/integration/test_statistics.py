@@ -9,8 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from goalstream.storage.cohorts import Cohort
 from goalstream.storage.pool import Database
-from goalstream.storage.stats import Cohort, statistics
+from goalstream.storage.stats import statistics
 
 ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
 OTHER_ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000002"

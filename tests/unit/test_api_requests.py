@@ -41,6 +41,10 @@ class AwayDatabase(Database):
     async def transaction(self, account_id: str | None = None) -> AsyncIterator[Connection]:
         yield await self._connect()
 
+    @asynccontextmanager
+    async def snapshot(self, account_id: str) -> AsyncIterator[Connection]:
+        yield await self._connect()
+
     async def _connect(self) -> Connection:
         raise DatabaseUnavailable("connection refused at a secret address")
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from goalstream.errors import BrokerUnavailable
-from goalstream.streams.housekeeping import Housekeeper
+from goalstream.streams.housekeeping import Housekeeper, every_now_and_then
 from tests.unit.streams.records import NOON
 
 LATENESS, RETENTION = timedelta(hours=72), timedelta(days=730)
@@ -61,8 +61,7 @@ class FakeProgress:
 
 
 def housekeeper(cleaner: FakeCleaner, progress: FakeProgress) -> Housekeeper:
-    every = timedelta(microseconds=1)
-    return Housekeeper(cleaner, progress, allowed_lateness=LATENESS, retention=RETENTION, every=every)
+    return Housekeeper(cleaner, progress, allowed_lateness=LATENESS, retention=RETENTION)
 
 
 async def test_nothing_goes_while_the_group_lags() -> None:
@@ -90,7 +89,10 @@ async def test_only_whoever_has_the_turn_cleans() -> None:
 async def test_what_a_broker_that_is_away_or_a_defect_leaves_undone_is_done_the_next_time(failure: Exception) -> None:
     cleaner, progress = FakeCleaner(), FakeProgress(failures=[failure])
     progress.arrived.set()
-    cleaning = asyncio.create_task(housekeeper(cleaner, progress).clean_for_ever())
+    job = housekeeper(cleaner, progress).clean
+    cleaning = asyncio.create_task(
+        every_now_and_then(job, every=timedelta(microseconds=1), failure="housekeeping_failed")
+    )
     async with asyncio.timeout(2):
         while not cleaner.calls:  # noqa: ASYNC110 - a fake has no event to wait for
             await asyncio.sleep(0)
