@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from goalstream import __version__
-from goalstream.api import activation, goals, pages, stats
+from goalstream.api import activation, goals, history, listings, pages, stats
 from goalstream.api.contract import complete_openapi
 from goalstream.api.gate import Gate
 from goalstream.api.hardening import REQUEST_ID, Hardening
@@ -42,7 +42,9 @@ def create_app(settings: Settings, database: Database, *, reasons: Callable[[], 
     app.state.rate_limit = RateLimit(settings.rate_limit_per_minute)
     app.state.max_body_bytes = settings.max_body_bytes
     app.include_router(stats.router)  # before the goals, whose {goal_id} would take its path
+    app.include_router(history.router)
     app.include_router(goals.router)
+    app.include_router(listings.router)
     app.include_router(activation.router)
     app.include_router(pages.router)
     app.router.routes.extend(probe_routes(reasons))

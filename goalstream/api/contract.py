@@ -67,6 +67,120 @@ class GoalList(BaseModel):
     next_cursor: str | None
 
 
+class GoalVersion(GoalDocument):
+    """A goal in one of its versions."""
+
+    model_config = ConfigDict(title="GoalVersion")
+
+    is_deleted: bool = Field(description="true of the last version of a deleted goal")
+
+
+class GoalVersions(BaseModel):
+    """A page of a goal's versions, newest first."""
+
+    versions: list[GoalVersion]
+    next_cursor: str | None
+
+
+class AuditEntry(BaseModel):
+    """What was changed or decided. `before` and `after` are goals, or what an achievement was."""
+
+    at: datetime
+    actor: str = Field(description="a token's subject, an API key, or goalstream", examples=["ada"])
+    action: str = Field(examples=["goal_created", "goal_changed", "goal_deleted", "achieved", "moved", "revoked"])
+    goal_id: UUID | None
+    version: int | None = Field(description="of the goal")
+    enrollment_id: UUID | None
+    contact_id: UUID | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    effective_from: datetime | None
+
+
+class AuditPage(BaseModel):
+    """A page of a workflow's audit, newest first."""
+
+    entries: list[AuditEntry]
+    next_cursor: str | None
+
+
+class WorkflowDocument(BaseModel):
+    """A workflow, as far as it is known."""
+
+    model_config = ConfigDict(title="Workflow")
+
+    workflow_id: UUID
+    name: str | None
+    status: str | None = Field(examples=["active"])
+    goal_logic: Literal["any", "all"]
+    goals: int = Field(ge=0, description="that are not deleted")
+    enrolled: int = Field(ge=0, description="enrollments with a known start")
+
+
+class WorkflowPage(BaseModel):
+    """A page of an account's workflows, by id."""
+
+    workflows: list[WorkflowDocument]
+    next_cursor: str | None
+
+
+class TriggerEvent(BaseModel):
+    """The event that achieved a goal."""
+
+    event_id: str
+    source: str
+    event_type: str
+    occurred_at: datetime
+    data: dict[str, Any] | None = Field(description="null where the contact was deleted")
+
+
+class AchievementMetadata(BaseModel):
+    """How it came about."""
+
+    late: bool
+    also_matched: list[UUID]
+    occurred_at_source: str
+    clock_ahead: bool
+
+
+class AchievementProgress(BaseModel):
+    """Goals of the workflow that were met, of those that its logic requires."""
+
+    met: int
+    required: int
+
+
+class AchievementDocument(BaseModel):
+    """An achievement as `workflow.goal.achieved` tells it."""
+
+    model_config = ConfigDict(title="Achievement")
+
+    achievement_id: UUID
+    account_id: UUID
+    workflow_id: UUID
+    workflow_enrollment_id: UUID
+    contact_id: UUID
+    goal_config_id: UUID
+    goal_version: int
+    goal_type: GoalType
+    achieved_at: datetime
+    recorded_at: datetime
+    revision: int = Field(ge=1)
+    trigger_event: TriggerEvent
+    metadata: AchievementMetadata
+    progress: AchievementProgress
+    should_exit_workflow: bool
+    revoked_at: datetime | None
+    revoked_reason: str | None
+
+
+class AchievementPage(BaseModel):
+    """A page of achievements, newest first."""
+
+    achievements: list[AchievementDocument]
+    next_cursor: str | None
+
+
 class ActivationDocument(BaseModel):
     """A workflow whose goals name only what exists."""
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -13,13 +10,12 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from goalstream.api.auth import Reader, Writer
 from goalstream.api.bodies import parse_changes, parse_new_goal, parse_object, read_json, read_object
 from goalstream.api.contract import GoalDocument, GoalList, headers, problems
+from goalstream.api.cursors import Cursor, Limit, decode_cursor, encode_cursor, moment, page, uuid
 from goalstream.api.idempotency import REPLAYED, IdempotencyKey, answer_once
-from goalstream.api.parts import Id, invalid_query, json_response, path_uuid
+from goalstream.api.parts import Id, json_response, path_uuid
 from goalstream.api.problems import ApiError
 from goalstream.api.schemas import body
 from goalstream.api.tokens import Principal
-from goalstream.domain.texts import is_uuid
-from goalstream.domain.times import parse_time
 from goalstream.storage.goal_versions import Goal
 from goalstream.storage.goals import GoalBook
 from goalstream.storage.pool import Transactions
@@ -78,27 +74,24 @@ async def list_goals(
     request: Request,
     reader: Reader,
     offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, Query(max_length=300, description="next_cursor of the page before")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Response:
     """In the order of creation; a cursor goes on where a page ended, whatever was created or deleted meanwhile."""
-    after = None if cursor is None else _decode_cursor(cursor)
-    page = await _book(request, reader).page(
-        path_uuid(workflow_id), limit=limit, offset=0 if after else offset, after=after
-    )
-    next_cursor = _encode_cursor(page.goals[-1]) if page.has_more else None
+    after = None if cursor is None else decode_cursor(cursor, moment, uuid)
+    offset = 0 if after else offset
+    found = await _book(request, reader).page(path_uuid(workflow_id), limit=limit, offset=offset, after=after)
+    next_cursor = None
+    if found.has_more:
+        last = found.goals[-1].version
+        next_cursor = encode_cursor(last.created_at, last.goal_id)
     document = {
-        "goals": [goal.document() for goal in page.goals],
-        "total": page.total,
-        "offset": 0 if after else offset,
+        "goals": [goal.document() for goal in found.goals],
+        "total": found.total,
+        "offset": offset,
         "limit": limit,
-        "next_cursor": next_cursor,
     }
-    response = json_response(document)
-    if next_cursor is not None:
-        following = request.url.remove_query_params("offset").include_query_params(cursor=next_cursor, limit=limit)
-        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
-    return response
+    return page(request, document, next_cursor, limit=limit)
 
 
 @router.get(
@@ -209,19 +202,3 @@ def _expected(if_match: str, current: Goal) -> int | None:
 
 def _rfc3339(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
-
-
-def _encode_cursor(goal: Goal) -> str:
-    position = [_rfc3339(goal.version.created_at), goal.version.goal_id]
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
-
-
-def _decode_cursor(cursor: str) -> tuple[datetime, str]:
-    try:
-        created_at, goal_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        moment = parse_time(created_at)
-        if moment is not None and is_uuid(goal_id):
-            return moment, goal_id
-    except (ValueError, TypeError, binascii.Error):
-        pass
-    raise invalid_query("cursor", "is none that this API gave out")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import Path, Response
 
 from goalstream.api.problems import ApiError
 from goalstream.domain.texts import is_uuid
+from goalstream.domain.times import parse_time
 from goalstream.errors import Problem
 from goalstream.storage.codecs import encode_json
+
+_TIME = len("2026-01-01T")
 
 Id = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
 
@@ -24,6 +28,15 @@ def path_uuid(text: str) -> str:
 def invalid_query(name: str, message: str) -> ApiError:
     """The problem with a parameter of the query."""
     return ApiError(422, f"{name} {message}", problems=[Problem(f"/query/{name}", f"{name} {message}")])
+
+
+def query_moment(name: str, text: str) -> datetime:
+    """The time in a query. Raises ApiError: 422."""
+    date, rest = text[:_TIME], text[_TIME:]
+    moment = parse_time(date + rest.replace(" ", "+"))  # an unescaped + of a query arrives as a blank
+    if moment is None:
+        raise invalid_query(name, "must be RFC 3339, such as 2026-03-01T00:00:00Z")
+    return moment
 
 
 def json_response(document: object, status: int = 200) -> Response:

@@ -11,8 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from goalstream.api.auth import Reader
 from goalstream.api.contract import Statistics, problems
-from goalstream.api.parts import Id, invalid_query, json_response, path_uuid
-from goalstream.domain.times import parse_time
+from goalstream.api.parts import Id, invalid_query, json_response, path_uuid, query_moment
 from goalstream.errors import RefusedByDatabase
 from goalstream.storage.cohorts import Cohort
 from goalstream.storage.stats import statistics
@@ -21,7 +20,6 @@ router = APIRouter(prefix="/api/v1/workflows/{workflow_id}", tags=["statistics"]
 
 _NO_ZONE = "must be an IANA time zone, such as Europe/Berlin"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII).fullmatch
-_TIME = len("2026-01-01T")
 _MOMENT = Query(max_length=64, description="RFC 3339, or a date in `tz`")
 
 
@@ -73,8 +71,4 @@ def _moment(name: str, text: str | None, zone: ZoneInfo) -> datetime | None:
             return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError):
         raise invalid_query(name, "is no date of the calendar") from None
-    date, rest = text[:_TIME], text[_TIME:]
-    moment = parse_time(date + rest.replace(" ", "+"))  # an unescaped + of a query arrives as a blank
-    if moment is None:
-        raise invalid_query(name, "must be RFC 3339, or a date")
-    return moment
+    return query_moment(name, text)

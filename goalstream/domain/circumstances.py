@@ -97,6 +97,16 @@ def _in_time(facts: Sequence[_Fact], latest: datetime) -> Sequence[_Fact]:
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
+def last_status(statuses: Sequence[WorkflowStatus]) -> WorkflowStatus | None:
+    """The last of a workflow's statuses, with the name and the goal logic that were told last."""
+    ordered = sorted(statuses, key=_status_order)
+    if not ordered:
+        return None
+    names = [status.name for status in ordered if status.name is not None]
+    logics = [status.goal_logic for status in ordered if status.goal_logic is not None]
+    return replace(ordered[-1], name=names[-1] if names else None, goal_logic=logics[-1] if logics else None)
+
+
 def holding_start(starts: Sequence[EnrollmentStart]) -> EnrollmentStart | None:
     """Which of several starts holds: the smallest (`entered_at`, event id); remaining ties by source and payload."""
     return starts[0] if len(starts) == 1 else min(starts, key=_start_order, default=None)

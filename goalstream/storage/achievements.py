@@ -17,12 +17,17 @@ from goalstream.storage.pool import Connection, Row
 ACTOR = "goalstream"
 """Whom the audit names for what follows from facts."""
 
-_READ = """
-select achieved.account_id::text, achieved.enrollment_id::text, goal_id::text, workflow_id::text, contact_id::text,
-       coalesce(match_contact_id, contact_id)::text as match_contact_id, match_enrollment_id::text,
-       goal_version, goal_type, achieved_at, recorded_at, revision, source, event_id, event_type, occurred_at_source,
-       clock_ahead, record_at, data, traceparent, late, also_matched::text[], met, required, should_exit_workflow,
-       revoked_at, revoked_reason
+COLUMNS = """
+achieved.account_id::text, achieved.enrollment_id::text, goal_id::text, workflow_id::text, contact_id::text,
+coalesce(match_contact_id, contact_id)::text as match_contact_id, match_enrollment_id::text,
+goal_version, goal_type, achieved_at, recorded_at, revision, source, event_id, event_type, occurred_at_source,
+clock_ahead, record_at, data, traceparent, late, also_matched::text[], met, required, should_exit_workflow,
+revoked_at, revoked_reason
+"""
+"""Of `achievements achieved`: what `achievement_of` needs."""
+
+_READ = f"""
+select {COLUMNS}
   from unnest(uuids($1), uuids($2)) as touched (account_id, enrollment_id)
   join achievements achieved
     on achieved.account_id = touched.account_id and achieved.enrollment_id = touched.enrollment_id
@@ -70,7 +75,7 @@ async def read_achievements(
     """What is recorded about enrollments (ids as `uuid_columns` writes them): by enrollment, then by goal id."""
     recorded: dict[Enrollment, dict[str, Achievement]] = defaultdict(dict)
     for row in await connection.fetch(_READ, account_ids, enrollment_ids):
-        achievement = _achievement(row)
+        achievement = achievement_of(row)
         recorded[achievement.account_id, achievement.enrollment_id][achievement.goal_id] = achievement
     return recorded
 
@@ -117,7 +122,8 @@ def _audited(achievement: Achievement) -> str:
     )
 
 
-def _achievement(row: Row) -> Achievement:
+def achievement_of(row: Row) -> Achievement:
+    """The achievement of a row with `COLUMNS`."""
     match = Match(
         account_id=row["account_id"],
         contact_id=row["match_contact_id"],

@@ -29,7 +29,15 @@ from goalstream.storage.api_keys import KeyBook, look_up, note_use
 from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.cohorts import Cohort
 from goalstream.storage.goal_changes import changes_since
+from goalstream.storage.history import AuditKind, audit, goal_versions
 from goalstream.storage.idempotency import KeptAnswer, claim, find_answer, keep_answer
+from goalstream.storage.listings import (
+    AchievementKey,
+    Wanted,
+    achievements_of_contact,
+    achievements_of_workflow,
+    workflows,
+)
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Connection, Database
 from goalstream.storage.roll_up import RollUp
@@ -109,6 +117,7 @@ async def execute_all(
     await world.tell(world.status("inactive", occurred_at=world.now - timedelta(hours=2)))
     await world.tell(*(world.end(enrollment_id=enrollment) for _, enrollment in people))
     await _ask(api, world)
+    await _list(api, world, people[0][0])
     await _call(api, world, goals[1], *people[2])
     await _open_with_keys(api, world)
     await _repeat(api, world)
@@ -146,6 +155,7 @@ async def _configure(world: World) -> None:
     await book.change(workflow, goal_id, {"is_active": False}, expected_version=None, actor="ada")
     await book.page(workflow, limit=1, after=(goal.version.created_at, goal_id))
     await check_activation(world.database, world.account_id, workflow)
+    await goal_versions(world.database, world.account_id, workflow, goal_id, limit=1, before=2)
     await book.delete(workflow, goal_id, expected_version=None, actor="ada")
     await changes_since(world.database, 0)
 
@@ -173,6 +183,20 @@ async def _ask(api: Database, world: World) -> None:
             tz="Europe/Berlin",
             live_enrollments=live_enrollments,
         )
+
+
+async def _list(api: Database, world: World, contact_id: str) -> None:
+    account_id, moment = world.account_id, world.now
+    await workflows(api, account_id, limit=3, after=None)
+    kinds: tuple[AuditKind | None, ...] = (None, "configuration", "achievements")
+    for kind in kinds:
+        await audit(api, account_id, world.workflow_id, kind=kind, limit=10, before=1 << 40)
+    wanted = Wanted(
+        goal_id=world.goals[0].goal_id, goal_type="tag_added", start=moment - timedelta(days=30), end=moment
+    )
+    after = AchievementKey(moment, world.enrollment_id, world.goals[0].goal_id)
+    await achievements_of_workflow(api, account_id, world.workflow_id, wanted, limit=10, after=after)
+    await achievements_of_contact(api, account_id, contact_id, wanted, limit=10, after=after)
 
 
 async def _call(api: Database, world: World, goal: GoalVersion, contact_id: str, enrollment_id: str) -> None:

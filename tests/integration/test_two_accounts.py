@@ -32,6 +32,15 @@ def goals_of(workflow: str) -> str:
 READS: Mapping[str, Asks] = {
     "listGoals": lambda _, workflow, __: ("GET", goals_of(workflow), {}),
     "getGoal": lambda _, workflow, goal: ("GET", f"{goals_of(workflow)}/{goal}", {}),
+    "listGoalVersions": lambda _, workflow, goal: ("GET", f"{goals_of(workflow)}/{goal}/versions", {}),
+    "listAudit": lambda _, workflow, __: ("GET", f"{goals_of(workflow)}/audit", {}),
+    "listWorkflows": lambda _, __, ___: ("GET", "/api/v1/workflows", {}),
+    "listAchievements": lambda _, workflow, __: ("GET", f"/api/v1/workflows/{workflow}/achievements", {}),
+    "listContactAchievements": lambda mine, workflow, __: (
+        "GET",
+        f"/api/v1/contacts/{mine.contact_id if workflow == mine.shared_workflow else workflow}/achievements",
+        {},
+    ),
     "getStatistics": lambda _, workflow, __: ("GET", f"{goals_of(workflow)}/stats", {}),
     "checkActivation": lambda _, workflow, __: ("POST", f"/api/v1/workflows/{workflow}/activation-check", {}),
 }

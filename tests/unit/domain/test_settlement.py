@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from goalstream.domain.circumstances import holding_end, holding_start
+from goalstream.domain.circumstances import holding_end, holding_start, last_status
 from goalstream.domain.settlement import Verdict
 from tests.unit.domain.builders import at, end, goal, match, settled, start, status, verdict
 
@@ -117,6 +117,17 @@ def test_of_contradicting_starts_the_smallest_holds() -> None:
     assert found is not None
     assert found.contact_id == "c2"
     assert holding_start([]) is None
+
+
+def test_a_workflows_last_status_has_the_name_and_the_logic_that_were_told_last() -> None:
+    told = [status(3, "paused"), status(1, "active", "any", name="Old"), status(2, "active", "all", name="New")]
+    found = last_status(told)
+    assert found is not None
+    assert (found.status, found.name, found.goal_logic) == ("paused", "New", "all")
+    bare = last_status([status(1)])
+    assert bare is not None
+    assert (bare.name, bare.goal_logic) == (None, None)
+    assert last_status([]) is None
 
 
 def test_of_contradicting_ends_the_smallest_holds_and_the_echo_first() -> None:

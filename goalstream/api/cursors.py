@@ -1,0 +1,61 @@
+"""Cursors: where a page ended, as a text that clients hand back and do not look into; and the link to the next page."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Query, Request, Response
+
+from goalstream.api.parts import invalid_query, json_response
+from goalstream.domain.texts import is_uuid
+from goalstream.domain.times import parse_time
+
+Cursor = Annotated[str | None, Query(max_length=300, description="next_cursor of the page before")]
+Limit = Annotated[int, Query(ge=1, le=200, description="entries of a page at the most")]
+
+
+def encode_cursor(*parts: datetime | str | int) -> str:
+    """A cursor of the values that a page ended with."""
+    told = [part.isoformat() if isinstance(part, datetime) else part for part in parts]
+    return base64.urlsafe_b64encode(json.dumps(told).encode()).decode()
+
+
+def decode_cursor(cursor: str, *kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """The values of a cursor, each as its kind reads it, which gives None for what it is not. Raises ApiError: 422."""
+    try:
+        told = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        parts = tuple(kind(part) for kind, part in zip(kinds, told, strict=True))
+    except (ValueError, TypeError, binascii.Error, RecursionError):
+        parts = ()
+    if not parts or None in parts:
+        raise invalid_query("cursor", "is none that this API gave out")
+    return parts
+
+
+def moment(part: object) -> datetime | None:
+    """A time in a cursor."""
+    return parse_time(part) if isinstance(part, str) else None
+
+
+def uuid(part: object) -> str | None:
+    """An id in a cursor."""
+    return part.lower() if isinstance(part, str) and is_uuid(part) else None
+
+
+def number(part: object) -> int | None:
+    """A number in a cursor, as PostgreSQL knows them."""
+    return part if isinstance(part, int) and not isinstance(part, bool) and 0 <= part < 1 << 63 else None
+
+
+def page(request: Request, document: dict[str, Any], next_cursor: str | None, *, limit: int) -> Response:
+    """A page as an answer, with a `Link` to the next one if there is one."""
+    response = json_response(document | {"next_cursor": next_cursor})
+    if next_cursor is not None:
+        following = request.url.remove_query_params("offset").include_query_params(cursor=next_cursor, limit=limit)
+        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    return response
