@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from benchmarks import report
 from benchmarks.backend import Backend
+from benchmarks.raw_insert import raw_insert_seconds
 from benchmarks.services import services
 from benchmarks.workload import KINDS, Hit, Workload
 from goalstream.domain.facts import EnrollmentStart, Match
@@ -48,6 +49,7 @@ async def measure(database_url: str, options: argparse.Namespace) -> dict[str, d
         gc.disable()  # a worker's collector is tamed as well
         python, postgres, achieved = {"store": 0.0, "settle": 0.0}, {"store": 0.0, "settle": 0.0}, 0
         before = await _written(database)
+        began = time.perf_counter()
         for batch in _batches(matches, options.batch):
             for step in ("store", "settle"):
                 python_before, postgres_before = time.process_time(), backend.cpu_seconds()
@@ -57,7 +59,9 @@ async def measure(database_url: str, options: argparse.Namespace) -> dict[str, d
                     achieved += len((await ledger.settle(batch)).changes)
                 python[step] += time.process_time() - python_before
                 postgres[step] += backend.cpu_seconds() - postgres_before
+        seconds = time.perf_counter() - began
         written = {name: after - before[name] for name, after in (await _written(database)).items()}
+        raw_seconds, raw_rows = await raw_insert_seconds(database, options.achievements, options.batch)
     finally:
         await database.close()
     return {
@@ -69,6 +73,12 @@ async def measure(database_url: str, options: argparse.Namespace) -> dict[str, d
             "postgresql": sum(postgres.values()) / achieved * 1e6,
         },
         "written per achievement, bytes": {name: size / achieved for name, size in written.items()},
+        "beside a raw insert of the same rows": {
+            "achievements_per_second": achieved / seconds,
+            "raw_per_second": achieved / raw_seconds,
+            "rows_per_achievement": raw_rows / achieved,
+            "share": raw_seconds / seconds,
+        },
         "verdict": {"achieved": achieved, "right": achieved == options.achievements},
     }
 

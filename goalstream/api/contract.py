@@ -255,6 +255,22 @@ def headers(*names: str) -> dict[str, Any]:
     return {"headers": {name: {"description": _HEADERS[name], "schema": {"type": "string"}} for name in names}}
 
 
+def links_to_goal() -> dict[str, Any]:
+    """Where to go on with the goal that an answer holds."""
+    goal = {"workflow_id": "$response.body#/workflow_id", "goal_id": "$response.body#/id"}
+    with_etag = goal | {"If-Match": "$response.header.ETag"}
+    return {
+        "links": {
+            "show": {"operationId": "getGoal", "parameters": goal},
+            "change": {"operationId": "changeGoal", "parameters": with_etag},
+            "delete": {"operationId": "deleteGoal", "parameters": with_etag},
+            "versions": {"operationId": "listGoalVersions", "parameters": goal},
+            "list": {"operationId": "listGoals", "parameters": {"workflow_id": goal["workflow_id"]}},
+            "audit": {"operationId": "listAudit", "parameters": {"workflow_id": goal["workflow_id"]}},
+        }
+    }
+
+
 def problems(*statuses: int) -> Responses:
     """The descriptions of problems that an operation can answer with, beside those of all operations."""
     schema = {"$ref": "#/components/schemas/Problem"}

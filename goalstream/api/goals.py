@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from goalstream.api.auth import Reader, Writer
 from goalstream.api.bodies import parse_changes, parse_new_goal, parse_object, read_json, read_object
-from goalstream.api.contract import GoalDocument, GoalList, headers, problems
+from goalstream.api.contract import GoalDocument, GoalList, headers, links_to_goal, problems
 from goalstream.api.cursors import Cursor, Limit, decode_cursor, encode_cursor, moment, page, uuid
 from goalstream.api.idempotency import REPLAYED, IdempotencyKey, answer_once
 from goalstream.api.parts import Id, json_response, path_uuid
@@ -34,7 +34,7 @@ _WRITTEN = headers("ETag", "Effective-From")
     openapi_extra=body("NewGoal"),
     response_model=GoalDocument,
     responses={
-        201: headers("Location", "ETag", "Effective-From", REPLAYED),
+        201: headers("Location", "ETag", "Effective-From", REPLAYED) | links_to_goal(),
         **problems(400, 404, 409, 413, 415, 422),
     },
 )

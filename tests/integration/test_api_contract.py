@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import fields
@@ -17,6 +18,7 @@ import schemathesis
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
 from schemathesis.generation import GenerationMode
 
 from goalstream.api.app import create_app
@@ -28,7 +30,10 @@ from goalstream.storage.pool import Connection, Database
 from tests.conftest import JWT_SECRET
 
 ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
-OPERATIONS = ("createGoal", "listGoals", "getGoal", "changeGoal", "deleteGoal", "getStatistics", "checkActivation")
+OPERATIONS = (
+    "createGoal", "listGoals", "getGoal", "changeGoal", "deleteGoal", "listGoalVersions", "listAudit", "listWorkflows",
+    "listAchievements", "listContactAchievements", "getStatistics", "checkActivation",
+)  # fmt: skip
 WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
 EXAMPLES = 30
 """For each operation; enough to have found what is listed in the tests beside this file."""
@@ -136,7 +141,18 @@ def test_whatever_breaks_the_document_is_refused_as_the_document_says(api_schema
 
 @pytest.mark.parametrize(
     ("operation_id", "success"),
-    [("createGoal", 201), ("listGoals", 200), ("getStatistics", 200), ("checkActivation", 200), ("getGoal", 404)],
+    [
+        ("createGoal", 201),
+        ("listGoals", 200),
+        ("listAudit", 200),
+        ("listWorkflows", 200),
+        ("listAchievements", 200),
+        ("listContactAchievements", 200),
+        ("getStatistics", 200),
+        ("checkActivation", 200),
+        ("getGoal", 404),
+        ("listGoalVersions", 404),
+    ],
 )
 def test_whatever_keeps_to_the_document_is_answered_as_the_document_says(
     api_schema: Any, operation_id: str, success: int
@@ -144,16 +160,37 @@ def test_whatever_keeps_to_the_document_is_answered_as_the_document_says(
     assert success in run(api_schema.find_operation_by_id(operation_id), GenerationMode.POSITIVE)
 
 
-@pytest.mark.parametrize(("operation_id", "success"), [("getGoal", 200), ("changeGoal", 200), ("deleteGoal", 204)])
+@pytest.mark.parametrize(
+    ("operation_id", "success"), [("getGoal", 200), ("listGoalVersions", 200), ("changeGoal", 200), ("deleteGoal", 204)]
+)
 def test_a_goal_that_is_there_is_answered_as_the_document_says(
     api_schema: Any, goal_id: str, operation_id: str, success: int
 ) -> None:
     def aim(case: Any) -> None:
         case.path_parameters.update(workflow_id=WORKFLOW, goal_id=goal_id)
-        if operation_id != "getGoal":
+        if operation_id in ("changeGoal", "deleteGoal"):
             case.headers["If-Match"] = "*"
 
     assert success in run(api_schema.find_operation_by_id(operation_id), GenerationMode.POSITIVE, aim)
+
+
+@pytest.mark.timeout(300)
+def test_whatever_is_done_one_after_the_other_is_answered_as_the_document_says(api_schema: Any) -> None:
+    """Goals are created, and then shown, changed, listed and deleted by the links of the document, in any order."""
+    followed: Counter[tuple[str, int]] = Counter()
+
+    class Machine(api_schema.as_state_machine()):  # type: ignore[misc]  # made at run time
+        def after_call(self, response: Any, case: Any) -> None:
+            followed[case.operation.definition.raw["operationId"], response.status_code] += 1
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=EXAMPLES, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+    for one in (("createGoal", 201), ("getGoal", 200), ("changeGoal", 200), ("deleteGoal", 204), ("getGoal", 404)):
+        assert followed[one], f"{one} was never seen: {followed}"
 
 
 KEYS = sorted({field.name for kind in CRITERIA_OF.values() for field in fields(kind)})
