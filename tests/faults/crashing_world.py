@@ -43,7 +43,7 @@ _ALIVE = "select count(*) from pg_stat_activity where pid = any ($1)"
 _FORGET = """
 delete from matches; delete from enrollment_starts; delete from enrollment_ends; delete from enrollments;
 delete from workflow_statuses; delete from contact_merges; delete from contact_deletions;
-delete from achievements; delete from outbox; delete from audit; delete from goal_versions
+delete from achievements; delete from outbox; delete from audit; delete from goal_versions; delete from goals
 """
 
 # In one statement, since what a crash has left on its way may still be committed.

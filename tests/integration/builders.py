@@ -230,6 +230,16 @@ async def put_goal_versions(database: Database, versions: Iterable[history.GoalV
     ]
     async with database.transaction() as connection:
         await connection.executemany(
+            """insert into goals (account_id, goal_id, workflow_id, goal_type, criteria_key, version, created_at, created_by)
+               values ($1, $2, $3, $4, $2::uuid::text, $5, $6, 'test')
+               on conflict (account_id, goal_id) do update set version = excluded.version""",
+            [
+                (account, goal, workflow, kind, number, row[-1])
+                for row in rows
+                for account, goal, number, workflow, kind in [row[:5]]
+            ],
+        )
+        await connection.executemany(
             """insert into goal_versions (account_id, goal_id, version, workflow_id, goal_type, criteria, is_active,
                                           is_deleted, window_seconds, measure_after_exit_seconds, effective_from,
                                           goal_created_at, written_at, written_by)

@@ -9,18 +9,21 @@ import asyncio
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
+from statistics import mean, median
 from typing import Any
 
 import pytest
 
 from goalstream.observability.health import Health
+from goalstream.storage.cohorts import Cohort
 from goalstream.storage.ledger import Ledger
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Database
+from goalstream.storage.stats import statistics
 from goalstream.streams.dead_letters import DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
@@ -165,11 +168,49 @@ async def check(world: World, workers: Sequence[Worker], told: History) -> None:
             if topic != DEAD_LETTER:
                 check_published(topic, value or b"", {name: (text or b"").decode() for name, text in headers})
 
+    await check_statistics(world, told, expected)
     bad = {
         (record.topic, record.key, record.value, record.headers, reason)
         for record, reason in ((told.records[index], reason) for index, reason in oracle.dead_letters(told))
     }
     assert {letter(*record) for worker in workers for record in worker.producer.sent if record[0] == DEAD_LETTER} == bad
+
+
+async def check_statistics(
+    world: World, told: History, achieved: Mapping[tuple[str, str, str], oracle.Achieved]
+) -> None:
+    """Of every workflow that anybody entered: numbers, rates and times to goal."""
+    enrolled, satisfied = oracle.enrolled(told), oracle.satisfied(told, LATENESS)
+    versions = {(version.account_id, version.goal_id): version for version in told.goal_versions}
+    for account_id, workflow_id in {(account, workflow) for (account, _), (workflow, _) in enrolled.items()}:
+        cohort = {
+            enrollment: entered_at
+            for enrollment, (workflow, entered_at) in enrolled.items()
+            if (enrollment[0], workflow) == (account_id, workflow_id)
+        }
+        found = await statistics(
+            world.database, account_id, Cohort(workflow_id=workflow_id), granularity=None, tz="UTC"
+        )
+        times = sorted(
+            (satisfied[enrollment].occurred_at - entered_at) / timedelta(hours=1)
+            for enrollment, entered_at in cohort.items()
+            if enrollment in satisfied
+        )
+        assert (found["total_enrolled"], found["goals_achieved"]) == (len(cohort), len(times))
+        assert found["conversion_rate"] == pytest.approx(100 * len(times) / len(cohort), abs=0.0501)
+        for name, hours in (("avg", mean), ("median", median), ("fastest", min), ("slowest", max)):
+            shown = found[f"{name}_time_to_goal_hours"]
+            assert shown == (pytest.approx(hours(times), abs=0.0501) if times else None)
+        goals = {
+            (enrollment_id, goal_id)
+            for account, enrollment_id, goal_id in achieved
+            if (account, enrollment_id) in cohort and versions[account, goal_id].workflow_id == workflow_id
+        }
+        by_goal = Counter(goal_id for _, goal_id in goals)
+        of_types = {(enrollment, versions[account_id, goal].goal_type) for enrollment, goal in goals}
+        by_type = Counter(goal_type for _, goal_type in of_types)
+        assert {goal: one["achieved"] for goal, one in found["by_goal"].items() if one["achieved"]} == by_goal
+        assert {name: one["achieved"] for name, one in found["by_goal_type"].items() if one["achieved"]} == by_type
 
 
 def letter(_: str, key: bytes | None, value: bytes | None, headers: Sequence[tuple[str, bytes | None]]) -> object:
@@ -196,6 +237,7 @@ async def test_whatever_the_order_the_repetition_and_the_batches_the_state_is_wh
         told = generator.history(seed, SIZES[seed % len(SIZES)], now=datetime.now(UTC), references=False)
         await world.forget()
         await world.rows("delete from goal_versions")
+        await world.rows("delete from goals")
         await put_goal_versions(worlds[0], told.goal_versions)
         workers = [Worker(database) for database in worlds]
         await tell(workers, told.records, Random(seed))

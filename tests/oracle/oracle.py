@@ -68,6 +68,20 @@ def satisfied(history: History, lateness: timedelta) -> dict[Enrollment, Achieve
     }
 
 
+def enrolled(history: History) -> dict[Enrollment, tuple[str, datetime]]:
+    """The enrollments with a known start, each with its workflow and when it was entered: by the start that holds of all."""
+    starts: dict[Enrollment, list[Told]] = {}
+    for fact in _told(history):
+        if fact.topic == ENROLLMENT_STARTED:
+            starts.setdefault((fact.account_id, fact.fields["enrollment_id"]), []).append(fact)
+    held = {enrollment: _start_that_holds(_distinct(told)) for enrollment, told in starts.items()}
+    return {
+        enrollment: (start.fields["workflow_id"], start.fields["entered_at"])
+        for enrollment, start in held.items()
+        if start is not None
+    }
+
+
 def exits(history: History, lateness: timedelta) -> set[Enrollment]:
     """The enrollments that must have had their one exit, whatever the order of arrival: satisfied, and no end known ever.
 
