@@ -22,7 +22,7 @@ from goalstream.storage.pool import Transactions
 
 router = APIRouter(prefix="/api/v1/workflows/{workflow_id}", tags=["goals"])
 
-IfMatch = Annotated[str | None, Header(description="the ETag last read")]
+IfMatch = Annotated[str | None, Header(alias="If-Match", description="the ETag last read")]
 _WRITTEN = headers("ETag", "Effective-From")
 
 
@@ -106,7 +106,7 @@ async def get_goal(
     goal_id: Id,
     request: Request,
     reader: Reader,
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
 ) -> Response:
     """The newest version, which may not be in force yet."""
     goal = await _book(request, reader).get(path_uuid(workflow_id), path_uuid(goal_id))

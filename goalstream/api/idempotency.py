@@ -26,6 +26,7 @@ REPLAYED = "Idempotency-Replayed"
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         description="Any text of the client's, the same when it repeats a request: within 24 hours that gets the first answer",
         max_length=MAX_LENGTH,
         examples=["8e03978e-40d5-43e8-bc93-6894a57f9324"],
@@ -35,7 +36,7 @@ IdempotencyKey = Annotated[
 _is_key = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?").fullmatch
 """Printable ASCII."""
 
-_POINTER = "/header/idempotency-key"
+_POINTER = "/header/Idempotency-Key"
 
 
 async def answer_once(

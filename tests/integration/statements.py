@@ -117,7 +117,7 @@ async def execute_all(
     await world.tell(world.status("inactive", occurred_at=world.now - timedelta(hours=2)))
     await world.tell(*(world.end(enrollment_id=enrollment) for _, enrollment in people))
     await _ask(api, world)
-    await _list(api, world, people[0][0])
+    await _list(api, world, people[3][0])
     await _call(api, world, goals[1], *people[2])
     await _open_with_keys(api, world)
     await _repeat(api, world)
@@ -155,7 +155,7 @@ async def _configure(world: World) -> None:
     await book.change(workflow, goal_id, {"is_active": False}, expected_version=None, actor="ada")
     await book.page(workflow, limit=1, after=(goal.version.created_at, goal_id))
     await check_activation(world.database, world.account_id, workflow)
-    await goal_versions(world.database, world.account_id, workflow, goal_id, limit=1, before=2)
+    await goal_versions(world.database, world.account_id, workflow, goal_id, limit=10, before=2)
     await book.delete(workflow, goal_id, expected_version=None, actor="ada")
     await changes_since(world.database, 0)
 
@@ -192,7 +192,11 @@ async def _list(api: Database, world: World, contact_id: str) -> None:
     for kind in kinds:
         await audit(api, account_id, world.workflow_id, kind=kind, limit=10, before=1 << 40)
     wanted = Wanted(
-        goal_id=world.goals[0].goal_id, goal_type="tag_added", start=moment - timedelta(days=30), end=moment
+        goal_id=world.goals[0].goal_id,
+        goal_type="tag_added",
+        start=moment - timedelta(days=30),
+        end=moment,
+        include_revoked=True,
     )
     after = AchievementKey(moment, world.enrollment_id, world.goals[0].goal_id)
     await achievements_of_workflow(api, account_id, world.workflow_id, wanted, limit=10, after=after)

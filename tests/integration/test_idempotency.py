@@ -115,7 +115,7 @@ async def test_a_key_stands_for_one_request(client: httpx.AsyncClient, path: str
     await client.post(GOALS, json=TAG, headers=KEY)
     other = await client.post(path, json=body, headers=KEY)
     assert (other.status_code, other.json()["error"]) == (422, "idempotency_conflict")
-    assert other.json()["errors"][0]["pointer"] == "/header/idempotency-key"
+    assert other.json()["errors"][0]["pointer"] == "/header/Idempotency-Key"
     assert len(await goals(client)) == 1
 
 
@@ -131,7 +131,7 @@ async def test_each_account_has_its_own_keys(client_of: ClientOf) -> None:
 async def test_a_key_is_printable_text(client: httpx.AsyncClient, key: str) -> None:
     refused = await client.post(GOALS, json=TAG, headers={b"Idempotency-Key": key.encode()})
     assert refused.status_code == 422
-    assert refused.json()["errors"][0]["pointer"] == "/header/idempotency-key"
+    assert refused.json()["errors"][0]["pointer"] == "/header/Idempotency-Key"
     assert await goals(client) == []
 
 
