@@ -39,7 +39,7 @@ EXAMPLES = 30
 BREAKING_EXAMPLES = 2 * EXAMPLES
 """Two thirds of them break no more than the token; of 30 sometimes all did."""
 
-CHECKS = {
+CHECKS: dict[str, dict[str, list[int | str]]] = {
     # Some of what is accepted by the schema contradicts itself or what is stored: 4xx, with a problem that says so.
     "positive_data_acceptance": {"expected-statuses": ["2xx", "3xx", 400, 404, 409, 412, 422, 428]},
     "missing_required_header": {"expected-statuses": [401, 428]},

@@ -24,7 +24,7 @@ def _configuration() -> str:
     """As a file, since the command line has no place for which statuses a check expects."""
     lines = []
     for check, options in CHECKS.items():
-        lines += [f"[checks.{check}]", f"expected-statuses = {list(options['expected-statuses'])!r}"]
+        lines += [f"[checks.{check}]", f"expected-statuses = {options['expected-statuses']!r}"]
     return "\n".join(lines) + "\n"
 
 
