@@ -38,7 +38,7 @@ def main() -> None:
     parser = report.parser_with_services(__doc__)
     parser.add_argument("--store", action="store_true", help="take what is measured as the new measure")
     parser.set_defaults(
-        systems="goalstream", events=150_000, slice_events=0, match_shares=[0.01], repeats=1, start_ups=2, kills=0,
+        systems="goalstream", events=400_000, slice_events=0, match_shares=[0.01], repeats=1, start_ups=2, kills=0,
         give_up_seconds=120,
     )  # fmt: skip
     options = parser.parse_args()
