@@ -15,6 +15,9 @@ from goalstream.domain.facts import Fact
 ENOUGH_FACTS = 150
 """So many, and the fixed costs of a settlement no longer count; PostgreSQL settles 500 enrollments in a transaction."""
 
+MOST_FACTS = 1_000
+"""Of several callers; more are settled in the next turn. It bounds what is in memory at once, where nearly everything matches."""
+
 LONGEST_WAIT_SECONDS = 0.05
 
 
@@ -42,14 +45,26 @@ class Together:
             loop.call_later(LONGEST_WAIT_SECONDS, self._is_due.set)
         await self._is_due.wait()
         async with self._turn:
-            if not outcome.done() and any(waiting is outcome for _, waiting in self._waiting):
-                await self._settle_waiting()
+            while any(waiting is outcome for _, waiting in self._waiting):
+                await self._settle_some()
         return await outcome
 
-    async def _settle_waiting(self) -> None:
-        """Settles everything that waits now. If this is cancelled, everybody else tries alone."""
-        group, self._waiting = self._waiting, []
-        self._is_due.clear()
+    def _take(self) -> list[tuple[Sequence[Fact], asyncio.Future[bool]]]:
+        """Who has waited for longest, and as many of the others as may be settled together."""
+        count, facts = 1, len(self._waiting[0][0])
+        for more, _ in self._waiting[1:]:
+            facts += len(more)
+            if facts > MOST_FACTS:
+                break
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        if not self._waiting:
+            self._is_due.clear()
+        return group
+
+    async def _settle_some(self) -> None:
+        """Settles what has waited for longest. If this is cancelled, everybody else in the group tries alone."""
+        group = self._take()
         try:
             await self._settle([fact for facts, _ in group for fact in facts])
         except Exception as error:  # noqa: BLE001 - each caller finds out by itself whose facts failed

@@ -64,6 +64,21 @@ async def test_nobody_waits_when_there_are_enough_facts(monkeypatch: pytest.Monk
     assert await Together(settlements).submit(facts, can_wait=True)
 
 
+async def test_more_than_may_be_settled_together_take_turns_and_nobody_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("goalstream.streams.together.LONGEST_WAIT_SECONDS", 3_600)
+    monkeypatch.setattr("goalstream.streams.together.MOST_FACTS", 3)
+    settlements = Settlements()
+    together = Together(settlements)
+    callers = [submit(together, "e1")]
+    await until(lambda: settlements.groups == [["e1"]])
+    large = asyncio.create_task(together.submit([match(event_id="big")] * 5, can_wait=True))
+    callers += [large, *(submit(together, f"e{number}", can_wait=number % 2 == 0) for number in range(2, 9))]
+    await asyncio.sleep(0)
+    settlements.gate.set()
+    assert await asyncio.gather(*callers) == [True] * 9
+    assert settlements.groups == [["e1"], ["big"] * 5, ["e2", "e3", "e4"], ["e5", "e6", "e7"], ["e8"]]
+
+
 async def test_nobody_waits_for_long() -> None:
     settlements = Settlements()
     settlements.gate.set()
