@@ -116,16 +116,16 @@ class Caller:
 
 
 async def measure(kafka: str, database_url: str, options: argparse.Namespace) -> dict[str, dict[str, report.Value]]:
-    """One API, called at one rate while it is alone, and at another while a worker beside it reads events."""
+    """One API, called at one rate while a worker beside it reads events, and at another when it is alone."""
     await migrate(database_url)
     results: dict[str, dict[str, report.Value]] = {}
     async with _api(database_url, options) as (api, client):
         caller = Caller(client, Random(options.seed))
-        await caller.create_goals()
-        await caller.call(options.rate, WARM_UP_SECONDS)
-        results["alone"] = await _phase(api, caller, options.rate, options.seconds)
-        async with _busy_worker(kafka, database_url, options):
+        async with _busy_worker(kafka, database_url, options):  # first: it wants a database without goals
+            await caller.create_goals()
+            await caller.call(options.busy_rate, WARM_UP_SECONDS)
             results["beside a worker"] = await _phase(api, caller, options.busy_rate, options.seconds)
+        results["alone"] = await _phase(api, caller, options.rate, options.seconds)
     results["verdict"] = {"right": not any(part["failed"] for part in results.values())}
     return results
 

@@ -71,7 +71,18 @@ class Asker:
     async def _own(self, mine: Twin, other: Twin) -> None:
         """Ids that both have: with words that name the other account, and only ever one's own is there."""
         workflow = f"/api/v1/workflows/{mine.shared_workflow}/goals"
-        path = self._chance.choice([workflow, f"{workflow}/{mine.shared_goal}", f"{workflow}/stats"])
+        path = self._chance.choice(
+            [
+                workflow,
+                f"{workflow}/{mine.shared_goal}",
+                f"{workflow}/{mine.shared_goal}/versions",
+                f"{workflow}/stats",
+                f"{workflow}/audit",
+                "/api/v1/workflows",
+                f"/api/v1/workflows/{mine.shared_workflow}/achievements",
+                f"/api/v1/contacts/{mine.contact_id}/achievements",
+            ]
+        )
         answer = await self._get(
             path,
             mine,
@@ -107,6 +118,14 @@ class Asker:
         self._expect(listed, {200}, None, other)
         if listed.json()["total"]:
             self.findings.wrong.append(f"{mine.mark} sees that there are goals of {other.mark}")
+        for path, name in (
+            (f"workflows/{workflow}/achievements", "achievements"),
+            (f"workflows/{workflow}/goals/audit", "entries"),
+        ):
+            answer = await self._get(f"/api/v1/{path}", mine)
+            self._expect(answer, {200}, None, other)
+            if workflow == other.own_workflow and answer.json()[name]:
+                self.findings.wrong.append(f"{mine.mark} sees that there are {name} of {other.mark}")
         counted = await self._get(f"/api/v1/workflows/{other.own_workflow}/goals/stats", mine)
         self._expect(counted, {200}, None, other)
         if counted.json()["total_enrolled"]:
@@ -147,6 +166,11 @@ class Asker:
                 ("GET", f"{workflow}/goals", None),
                 ("GET", goal, None),
                 ("GET", f"{workflow}/goals/stats", None),
+                ("GET", f"{workflow}/goals/audit", None),
+                ("GET", f"{goal}/versions", None),
+                ("GET", f"{workflow}/achievements", None),
+                ("GET", "/api/v1/workflows", None),
+                ("GET", f"/api/v1/contacts/{other.contact_id}/achievements", None),
                 ("POST", f"{workflow}/activation-check", None),
                 ("POST", f"{workflow}/goals", {"goal_type": "tag_added", "criteria": {"tag_name": "x"}}),
                 ("PATCH", goal, {"is_active": False}),
