@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from goalstream.api.examples import EXAMPLES, problem_example
 from goalstream.api.schemas import SCHEMAS
 from goalstream.domain.goals import GoalType
 
@@ -277,7 +278,7 @@ def problems(*statuses: int) -> Responses:
     return {
         status: {
             "description": HTTPStatus(status).phrase,
-            "content": {"application/problem+json": {"schema": schema}},
+            "content": {"application/problem+json": {"schema": schema, "example": problem_example(status)}},
             **headers(*_HEADERS_OF_PROBLEMS.get(status, ())),
         }
         for status in sorted({*statuses, *_PROBLEMS_OF_ALL, *(_PROBLEMS_OF_BODIES if 413 in statuses else ())})
@@ -293,6 +294,8 @@ def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem | {"title": "Problem"}
     schemas |= SCHEMAS
+    for name, example in EXAMPLES.items():
+        schemas[name]["examples"] = [example]
     for operations in document["paths"].values():
         for operation in operations.values():
             for answer in operation["responses"].values():

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from goalstream.api.app import create_app
@@ -31,6 +32,11 @@ STATUSES = {
     "getStatistics": EVERY | {"200"},
     "checkActivation": EVERY | {"200", "400", "408", "409", "413"},
 }
+ERRORS = {
+    "criteria_empty", "reference_not_found", "goal_limit_exceeded", "invalid_configuration", "duplicate_goal", "not_found",
+    "method_not_allowed", "precondition_failed", "precondition_required", "unauthorized", "forbidden", "too_large",
+    "unsupported_media_type", "validation_error", "rate_limited", "idempotency_conflict", "unavailable",
+}  # fmt: skip
 HEADERS = {
     ("createGoal", "201"): {"Location", "ETag", "Effective-From", "Idempotency-Replayed"},
     ("createGoal", "409"): {"Retry-After"},
@@ -77,11 +83,36 @@ def test_every_operation_names_every_status_that_it_answers_with(document: dict[
 
 
 def test_every_error_is_documented_as_a_problem(document: dict[str, Any]) -> None:
-    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    schema = {"$ref": "#/components/schemas/Problem"}
     for operation in operations(document).values():
         for status, response in operation["responses"].items():
             if status >= "400":
-                assert response["content"] == problem
+                (content,) = response["content"].values()
+                assert list(response["content"]) == ["application/problem+json"]
+                assert content["schema"] == schema
+                assert content["example"]["status"] == int(status)
+                assert content["example"]["error"] in ERRORS
+                assert is_valid(document, schema, content["example"])
+
+
+def test_every_answer_has_an_example_that_keeps_to_its_schema(document: dict[str, Any]) -> None:
+    answers = 0
+    for operation in operations(document).values():
+        for status, response in operation["responses"].items():
+            if status < "300" and "content" in response:
+                schema = response["content"]["application/json"]["schema"]
+                name = schema["$ref"].rpartition("/")[2]
+                examples = document["components"]["schemas"][name]["examples"]
+                assert examples, name
+                assert all(is_valid(document, schema, example) for example in examples), name
+                answers += 1
+    assert answers == len(STATUSES) - 1  # a deletion has no body
+    assert not is_valid(document, {"$ref": "#/components/schemas/GoalDocument"}, {"id": 1})
+
+
+def is_valid(document: dict[str, Any], schema: dict[str, Any], example: object) -> bool:
+    whole = schema | {"components": document["components"]}
+    return bool(jsonschema_rs.validator_for(whole, offline=True).is_valid(example))
 
 
 @pytest.mark.parametrize(("operation", "status"), HEADERS)

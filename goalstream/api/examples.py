@@ -1,0 +1,130 @@
+"""Examples for the OpenAPI document: one answer of each kind, all about the same goal, and one problem for each status."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+_ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
+_WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
+_GOAL_ID = "dddddddd-0000-4000-8000-000000000001"
+_CONTACT = "cccccccc-0000-4000-8000-000000000001"
+_ENROLLMENT = "eeeeeeee-0000-4000-8000-000000000001"
+
+_GOAL: dict[str, Any] = {
+    "id": _GOAL_ID,
+    "workflow_id": _WORKFLOW,
+    "account_id": _ACCOUNT,
+    "goal_type": "tag_added",
+    "criteria": {"tag_name": "Purchased"},
+    "is_active": True,
+    "version": 1,
+    "window": "P7D",
+    "measure_after_exit": None,
+    "effective_from": "2026-03-10T12:00:02Z",
+    "created_at": "2026-03-10T12:00:00Z",
+    "updated_at": "2026-03-10T12:00:00Z",
+    "created_by": "ada",
+    "updated_by": "ada",
+}
+_ENTRY: dict[str, Any] = {
+    "at": "2026-03-10T12:00:00Z",
+    "actor": "ada",
+    "action": "goal_created",
+    "goal_id": _GOAL_ID,
+    "version": 1,
+    "enrollment_id": None,
+    "contact_id": None,
+    "before": None,
+    "after": _GOAL,
+    "effective_from": "2026-03-10T12:00:02Z",
+}
+_ACHIEVEMENT: dict[str, Any] = {
+    "achievement_id": "ffffffff-0000-4000-8000-000000000001",
+    "account_id": _ACCOUNT,
+    "workflow_id": _WORKFLOW,
+    "workflow_enrollment_id": _ENROLLMENT,
+    "contact_id": _CONTACT,
+    "goal_config_id": _GOAL_ID,
+    "goal_version": 1,
+    "goal_type": "tag_added",
+    "achieved_at": "2026-03-12T09:30:00Z",
+    "recorded_at": "2026-03-12T09:30:00.040Z",
+    "revision": 1,
+    "trigger_event": {
+        "event_id": "evt-4711",
+        "source": "contact.tag.added",
+        "event_type": "contact.tag.added",
+        "occurred_at": "2026-03-12T09:30:00Z",
+        "data": {"contact_id": _CONTACT, "tag_name": "Purchased"},
+    },
+    "metadata": {"late": False, "also_matched": [], "occurred_at_source": "event", "clock_ahead": False},
+    "progress": {"met": 1, "required": 1},
+    "should_exit_workflow": True,
+    "revoked_at": None,
+    "revoked_reason": None,
+}
+_WORKFLOW_DOCUMENT = {
+    "workflow_id": _WORKFLOW,
+    "name": "Win back",
+    "status": "active",
+    "goal_logic": "any",
+    "goals": 1,
+    "enrolled": 5,
+}
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "GoalDocument": _GOAL,
+    "GoalList": {"goals": [_GOAL], "total": 1, "offset": 0, "limit": 50, "next_cursor": None},
+    "GoalVersions": {"versions": [_GOAL | {"is_deleted": False}], "next_cursor": None},
+    "AuditPage": {"entries": [_ENTRY], "next_cursor": None},
+    "WorkflowPage": {"workflows": [_WORKFLOW_DOCUMENT], "next_cursor": None},
+    "AchievementPage": {"achievements": [_ACHIEVEMENT], "next_cursor": None},
+    "ActivationDocument": {"valid": True, "goals": 1},
+    "Statistics": {
+        "workflow_id": _WORKFLOW,
+        "total_enrolled": 5,
+        "goals_achieved": 2,
+        "conversion_rate": 40.0,
+        "avg_time_to_goal_hours": 60.0,
+        "median_time_to_goal_hours": 60.0,
+        "p90_time_to_goal_hours": 69.6,
+        "fastest_time_to_goal_hours": 48.0,
+        "slowest_time_to_goal_hours": 72.0,
+        "by_goal_type": {"tag_added": {"achieved": 2, "conversion_rate": 40.0}},
+        "by_goal": {_GOAL_ID: {"achieved": 2, "conversion_rate": 40.0}},
+        "computed_at": "2026-03-20T12:00:00Z",
+        "as_of": "2026-03-20T12:00:00Z",
+    },
+}
+"""Answers by the names of their schemas."""
+
+_PROBLEMS: dict[int, tuple[str, str, str]] = {
+    400: ("criteria_empty", "/criteria", "Goal criteria cannot be empty"),
+    401: ("unauthorized", "", "The token is not valid: it has expired"),
+    403: ("forbidden", "", "The token lacks the scope goals:write"),
+    404: ("not_found", "", "An id in the path is no UUID"),
+    408: ("validation_error", "", "The body took too long"),
+    409: ("duplicate_goal", "/criteria", "A goal with the same type and criteria exists"),
+    412: ("precondition_failed", "", "The goal was changed in the meantime: its version is now 2"),
+    413: ("too_large", "", "The body has more than 65536 bytes"),
+    415: ("unsupported_media_type", "", "The body must be application/json"),
+    422: ("validation_error", "/window", "must be at most P3650D"),
+    428: ("precondition_required", "", "Send If-Match with the ETag that you last read"),
+    429: ("rate_limited", "", "The account asks too often"),
+    503: ("unavailable", "", "The database is away; try again in a moment"),
+}
+
+
+def problem_example(status: int) -> dict[str, Any]:
+    """A problem with this status."""
+    error, pointer, message = _PROBLEMS[status]
+    return {
+        "type": f"urn:goalstream:problem:{error}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": message,
+        "error": error,
+        "message": message,
+        "errors": [{"pointer": pointer, "message": message}],
+    }
