@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     )
     kafka_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]{0,100}$", description="put before every topic's name")
     kafka_fetch_max_wait_ms: int = Field(
-        5, ge=1, le=500, description="how long a broker may hold a fetch to fill it, in ms: latency against CPU"
+        20, ge=1, le=500, description="how long a broker may hold a fetch to fill it, in ms: latency against CPU"
     )
     kafka_fetch_min_bytes: int = Field(65_536, ge=1, description="what fills a fetch, in bytes")
     topic_partitions: int = Field(4, ge=1, description="partitions of the topics that `goalstream topics` creates")

@@ -7,10 +7,11 @@ import contextlib
 import gc
 from collections.abc import Coroutine, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
+from goalstream import __version__
 from goalstream.config import Settings
 from goalstream.errors import BrokerUnavailable, OperatorError, Unavailable
 from goalstream.observability import metrics
@@ -25,7 +26,7 @@ from goalstream.storage.pool import Database
 from goalstream.storage.roll_up import RollUp
 from goalstream.streams.app import build_app
 from goalstream.streams.brokers import Brokers
-from goalstream.streams.dead_letters import DeadLetters
+from goalstream.streams.dead_letters import REASONS, DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.housekeeping import Housekeeper, every_now_and_then
@@ -33,7 +34,8 @@ from goalstream.streams.processor import Processor
 from goalstream.streams.producer import Producer
 from goalstream.streams.progress import Progress
 from goalstream.streams.publisher import Publisher
-from goalstream.streams.topics import missing_topics
+from goalstream.streams.topics import READ_TOPICS, WRITTEN_TOPICS, missing_topics
+from goalstream.streams.transport import BatchConsumer
 
 log = structlog.get_logger()
 
@@ -99,6 +101,9 @@ class Worker:
         self._rollup = RollUp(self._database)
         metrics.HORIZON_AGE_SECONDS.set_function(self._goals.age_seconds)
         metrics.ASSIGNED_PARTITIONS.set_function(lambda: self.partitions)
+        metrics.announce(__version__, topics=READ_TOPICS, published=WRITTEN_TOPICS, reasons=REASONS)
+        metrics.watch_lag(READ_TOPICS, self._lag)
+        metrics.watch_connections(lambda: self._database.connections)
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._app = build_app(settings, processor, self._fail)
         self._has_begun = False
@@ -146,9 +151,20 @@ class Worker:
         await self._database.close()
 
     @property
+    def _consumer(self) -> BatchConsumer:
+        return cast("BatchConsumer", self._app.consumer)
+
+    @property
     def partitions(self) -> int:
         """How many partitions this worker reads now."""
         return len(self._app.consumer.assignment()) if self._consumes else 0
+
+    def _lag(self, topic: str) -> tuple[int, float]:
+        """Records of a topic that this worker has not acknowledged, and the age of the oldest in seconds."""
+        if not self._consumes:
+            return 0, 0.0
+        records, oldest = self._consumer.lag(self._settings.kafka_topic_prefix + topic)
+        return records, 0.0 if oldest is None else metrics.age_seconds(oldest)
 
     def reasons(self) -> Mapping[str, str]:
         """Why the worker is not ready, by part; empty when it is."""

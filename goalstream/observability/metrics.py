@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+
 from prometheus_client import Counter, Gauge, Histogram
 
+from goalstream.domain.achievements import Action
+from goalstream.domain.goals import GoalType
+
+BUILD_INFO = Gauge("goalstream_build_info", "1, with the version of goalstream and of Python", ["version", "python"])
 RECORDS = Counter(
     "goalstream_records", "Kafka records processed, by topic and outcome (valid or dead_letter)", ["topic", "outcome"]
 )
@@ -63,8 +71,81 @@ DECIDE_SECONDS = Histogram(
     "Time from a record's timestamp to its recorded achievement, in seconds",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600),
 )
+END_TO_END_SECONDS = Histogram(
+    "goalstream_end_to_end_seconds",
+    "Time from a record's timestamp until Kafka has acknowledged the messages about its achievement, in seconds",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600),
+)
+STEP_SECONDS = Histogram(
+    "goalstream_step_seconds",
+    "Time of a step of a batch (store, settle, dead_letter, refresh_goals), waiting for services included, in seconds",
+    ["step"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+)
+SWEEPS = Counter("goalstream_sweeps", "Looks for messages that are due, by outcome (done or failed)", ["outcome"])
+LAG_RECORDS = Gauge("goalstream_lag_records", "Records of this worker's partitions not acknowledged yet", ["topic"])
+LAG_SECONDS = Gauge(
+    "goalstream_lag_seconds", "How old the oldest of these records is at the most, in seconds; 0 without any", ["topic"]
+)
+DATABASE_CONNECTIONS = Gauge(
+    "goalstream_database_connections",
+    "Connections of this process, by state (used, idle, or limit: the most)",
+    ["state"],
+)
 GOALS = Gauge("goalstream_goals", "Goals in the goal table that can be achieved")
 HORIZON_AGE_SECONDS = Gauge(
     "goalstream_horizon_age_seconds", "How long ago the goal table was last proved complete, in seconds"
 )
 ASSIGNED_PARTITIONS = Gauge("goalstream_assigned_partitions", "Partitions that this worker reads")
+
+
+STEPS = ("store", "settle", "dead_letter", "refresh_goals")
+
+
+def age_seconds(moment: datetime) -> float:
+    """How long ago something was by this machine's clock, in seconds; 0 for what lies ahead. Nothing is ever decided by it."""
+    return max((datetime.now(UTC) - moment).total_seconds(), 0.0)  # noqa: TID251 - for people who look at metrics
+
+
+def exemplar(traceparent: str | None) -> dict[str, str] | None:
+    """What leads from a bucket of a histogram to a trace (OpenMetrics); None without one."""
+    return None if traceparent is None else {"trace_id": traceparent.split("-")[1]}
+
+
+def announce(
+    version: str, *, topics: Iterable[str] = (), published: Iterable[str] = (), reasons: Iterable[str] = ()
+) -> None:
+    """Has every series be there from the start: a rate over what appears with its first event would miss that."""
+    BUILD_INFO.labels(version, platform.python_version()).set(1)
+    for topic in topics:
+        for outcome in ("valid", "dead_letter"):
+            RECORDS.labels(topic, outcome)
+    for reason in reasons:
+        DEAD_LETTERS.labels(reason)
+    for topic in published:
+        for way in ("live", "sweeper"):
+            PUBLISHED.labels(topic, way)
+    for goal_type in GoalType:
+        MATCHES.labels(goal_type)
+        for action in Action:
+            ACHIEVEMENTS.labels(goal_type, action)
+    for step in STEPS:
+        STEP_SECONDS.labels(step)
+        RETRIES.labels(step)
+    for outcome in ("done", "failed"):
+        SWEEPS.labels(outcome)
+    for what in ("matches", "enrollments", "audit", "answers"):
+        REMOVED.labels(what)
+
+
+def watch_lag(topics: Iterable[str], lag: Callable[[str], tuple[int, float]]) -> None:
+    """Has the lag of topics be asked for whenever metrics are read: (records, seconds)."""
+    for topic in topics:
+        LAG_RECORDS.labels(topic).set_function(lambda topic=topic: lag(topic)[0])  # type: ignore[misc]
+        LAG_SECONDS.labels(topic).set_function(lambda topic=topic: lag(topic)[1])  # type: ignore[misc]
+
+
+def watch_connections(connections: Callable[[], Mapping[str, int]]) -> None:
+    """Has the connections be counted whenever metrics are read, by state."""
+    for state in ("used", "idle", "limit"):
+        DATABASE_CONNECTIONS.labels(state).set_function(lambda state=state: connections()[state])  # type: ignore[misc]

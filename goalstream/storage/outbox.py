@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from operator import itemgetter
 
 from goalstream.domain.messages import EncodedMessage, Message
@@ -26,7 +27,7 @@ delete from outbox using unnest(uuids($1), uuids($2)) as done (account_id, messa
 
 # By the time at which the statement began: with a clock that goes on, it would look at those that are not due yet as well.
 _DUE = """
-select account_id::text, message_id::text, topic, subject, time, body, traceparent
+select account_id::text, message_id::text, topic, subject, time, body, traceparent, created_at
   from outbox
  where publish_after <= statement_timestamp()
  order by publish_after
@@ -92,6 +93,9 @@ class Portion:
     """Messages that are due, and what the sweeper says became of them; the others stay as they are."""
 
     messages: Sequence[EncodedMessage]
+    since: Sequence[datetime]
+    """When each was put into the outbox."""
+
     acknowledged: Sequence[EncodedMessage] = ()
     too_large: Sequence[EncodedMessage] = ()
 
@@ -122,7 +126,8 @@ class Outbox:
         At the end of the block those that Kafka has acknowledged are deleted, and those too large postponed.
         """
         async with self._database.transaction() as connection:
-            portion = Portion([EncodedMessage(*row) for row in await connection.fetch(_DUE, limit)])
+            rows = await connection.fetch(_DUE, limit)
+            portion = Portion([EncodedMessage(*row[:-1]) for row in rows], [row[-1] for row in rows])
             yield portion
             if portion.acknowledged:
                 await delete(connection, portion.acknowledged)

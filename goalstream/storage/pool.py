@@ -89,6 +89,12 @@ class Database:
                     )
             return self._pool
 
+    @property
+    def connections(self) -> dict[str, int]:
+        """How many there are, by state: used, idle, and limit, the most that there may be."""
+        total, idle = (0, 0) if self._pool is None else (self._pool.get_size(), self._pool.get_idle_size())
+        return {"used": total - idle, "idle": idle, "limit": self._size}
+
     async def close(self) -> None:
         """Closes all connections; those still at work after 5 seconds are cut."""
         if self._pool is not None:

@@ -22,6 +22,12 @@ SHARE_WINDOW = 1_000
 
 MAX_ERROR_LENGTH = 500
 
+REASONS = (
+    "not_json", "forbidden_character", "bad_cloudevent", "type_contradicts_topic", "no_account", "no_contact", "bad_time",
+    "wrong_type", "refused_by_database", "unexpected",
+)  # fmt: skip
+"""Why a record is set aside: what is wrong with it in the order of the contract, PostgreSQL's refusal, or a defect of ours."""
+
 
 RecordId = tuple[Partition, int]
 """Partition and offset: what tells a record apart from all others."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -33,17 +34,21 @@ class RetryInPlace:
 
     async def __call__(self, step: str, action: Callable[[], Awaitable[_Result]]) -> _Result:
         """The result of `action`, whose Unavailable is waited out; any other exception passes."""
-        pause = FIRST_PAUSE_SECONDS
+        pause, began = FIRST_PAUSE_SECONDS, time.monotonic()
         caller = object()
         try:
             while True:
                 try:
-                    return await action()
+                    result = await action()
                 except Unavailable as error:
                     service = "kafka" if isinstance(error, BrokerUnavailable) else "database"
                     self._report(caller, (service, str(error)))
                     metrics.RETRIES.labels(step).inc()
                     log.warning("waiting_for_service", service=service, step=step, error=str(error))
+                else:
+                    if step in metrics.STEPS:
+                        metrics.STEP_SECONDS.labels(step).observe(time.monotonic() - began)
+                    return result
                 await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, nothing secret
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         finally:

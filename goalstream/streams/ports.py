@@ -96,6 +96,7 @@ class Portion(Protocol):
     """Messages that are due; the sweeper says which were acknowledged, and which are too large for now."""
 
     messages: Sequence[EncodedMessage]
+    since: Sequence[datetime]
     acknowledged: Sequence[EncodedMessage]
     too_large: Sequence[EncodedMessage]
 

@@ -9,7 +9,7 @@ from operator import attrgetter
 
 import structlog
 
-from goalstream.domain.achievements import Action, Change
+from goalstream.domain.achievements import Achievement, Action, Change
 from goalstream.domain.facts import Fact
 from goalstream.observability import metrics
 from goalstream.streams.dead_letters import DeadLetter, DeadLetters, letter_about
@@ -18,7 +18,7 @@ from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.in_hand import InHand, Told
 from goalstream.streams.matching import Matcher
 from goalstream.streams.ports import Batch, Ledger, Settled
-from goalstream.streams.publisher import Publisher
+from goalstream.streams.publisher import Origin, Publisher
 from goalstream.streams.together import Together
 
 log = structlog.get_logger()
@@ -94,8 +94,10 @@ class Processor:
         """Two transactions, the same for every kind of fact. Safe to repeat after any crash."""
         await self._retry("store", lambda: self._ledger.store(facts))
         settled = await self._retry("settle", lambda: self._ledger.settle(facts))
-        _report(settled)
-        await self._publisher.hand_over(settled.messages)
+        new = [change.achievement for change in settled.changes if _is_new(change)]
+        _report(settled, new)
+        origins = [Origin(one.match.record_at, one.match.traceparent) for one in new]
+        await self._publisher.hand_over(settled.messages, origins)
 
     async def _isolate(self, hand: InHand, told: list[Told], error: Exception) -> None:
         """Finds the record for which settling fails by halving, sets it aside, and settles all the others."""
@@ -132,15 +134,14 @@ def _facts(told: Sequence[Told]) -> list[Fact]:
     return [fact for item in told for fact in item.facts]
 
 
-def _report(settled: Settled) -> None:
-    new = [change.achievement for change in settled.changes if _is_new(change)]
+def _report(settled: Settled, new: Sequence[Achievement]) -> None:
     metrics.EXITS.inc(sum(achievement.should_exit_workflow for achievement in new))
     kinds = Counter((change.achievement.match.goal_type, change.action) for change in settled.changes)
     for (goal_type, action), count in kinds.items():
         metrics.ACHIEVEMENTS.labels(goal_type, action).inc(count)
     for achievement in new:
         delay = (achievement.recorded_at - achievement.match.record_at).total_seconds()
-        metrics.DECIDE_SECONDS.observe(max(delay, 0))
+        metrics.DECIDE_SECONDS.observe(max(delay, 0), metrics.exemplar(achievement.match.traceparent))
     for change in settled.changes:
         log.info(
             "achievement",

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 import structlog
 
@@ -19,14 +21,28 @@ from goalstream.streams.producer import Header, Producer
 
 log = structlog.get_logger()
 
-MAX_WAITING_MESSAGES = 20_000
-"""Messages that wait to be sent; beyond it the stream waits, so that memory stays bounded."""
+MAX_WAITING = 10
+"""Settlements whose messages wait to be sent; beyond it the stream waits, so that memory stays bounded."""
 
 SWEEP_SECONDS = 1.0
 SWEEP_LIMIT = 1_000
 
 MEASURE_SECONDS = 5.0
 """Between two looks at how full the outbox is: counting a million messages takes PostgreSQL a third of a second."""
+
+
+class Origin(NamedTuple):
+    """The record of which messages tell: its timestamp, and its trace."""
+
+    record_at: datetime
+    traceparent: str | None
+
+
+class _Waiting(NamedTuple):
+    """The messages of one settlement."""
+
+    messages: Sequence[EncodedMessage]
+    origins: Sequence[Origin]
 
 
 class Publisher:
@@ -36,26 +52,31 @@ class Publisher:
         self._producer = producer
         self._outbox = outbox
         self._topic_prefix = topic_prefix
-        self._waiting: asyncio.Queue[EncodedMessage] = asyncio.Queue(MAX_WAITING_MESSAGES)
+        self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue(MAX_WAITING)
 
-    async def hand_over(self, messages: Sequence[EncodedMessage]) -> None:
-        """Takes messages that are in the outbox, to publish them at once; waits while too many are waiting."""
-        for message in messages:
-            await self._waiting.put(message)
+    async def hand_over(self, messages: Sequence[EncodedMessage], origins: Sequence[Origin] = ()) -> None:
+        """Takes messages that are in the outbox, to publish them at once; waits while too many are waiting.
+
+        `origins` are the records of which the messages tell, for the metrics.
+        """
+        if messages:
+            await self._waiting.put(_Waiting(messages, origins))
 
     async def publish_waiting(self) -> None:
         """Publishes what is handed over, for ever; what fails is left to the sweepers."""
         while True:
-            messages = [await self._waiting.get()]
+            taken = [await self._waiting.get()]
             while not self._waiting.empty():
-                messages.append(self._waiting.get_nowait())
+                taken.append(self._waiting.get_nowait())
+            messages = [message for one in taken for message in one.messages]
             try:
                 acknowledged, _ = await self._send(messages, "live")
+                _observe(origin for one in taken for origin in one.origins)
                 await self._outbox.delete(acknowledged)
             except Unavailable as error:
                 metrics.PUBLISH_FAILURES.inc()
                 log.warning("publish_failed", messages=len(messages), error=str(error))
-            for _ in messages:
+            for _ in taken:
                 self._waiting.task_done()
 
     async def drain(self) -> None:
@@ -70,6 +91,7 @@ class Publisher:
                 found = len(portion.messages)
                 if found:
                     portion.acknowledged, portion.too_large = await self._send(portion.messages, "sweeper")
+                    _observe(Origin(at, None) for at in portion.since)
                     log.info("swept", messages=len(portion.acknowledged))
 
     async def sweep_for_ever(self) -> None:
@@ -77,7 +99,9 @@ class Publisher:
         while True:
             try:
                 await self.sweep()
+                metrics.SWEEPS.labels("done").inc()
             except (DatabaseUnavailable, BrokerUnavailable) as error:
+                metrics.SWEEPS.labels("failed").inc()
                 log.warning("sweep_failed", error=str(error))
             await asyncio.sleep(SWEEP_SECONDS)
 
@@ -121,6 +145,12 @@ class Publisher:
         for topic in {message.topic for message in messages}:
             metrics.PUBLISHED.labels(topic, way).inc(sum(message.topic == topic for message in messages))
         return messages, too_large
+
+
+def _observe(origins: Iterable[Origin]) -> None:
+    """Tells the metrics how long it took until messages were acknowledged."""
+    for record_at, traceparent in origins:
+        metrics.END_TO_END_SECONDS.observe(metrics.age_seconds(record_at), metrics.exemplar(traceparent))
 
 
 def cloudevent_headers(message: EncodedMessage) -> list[Header]:

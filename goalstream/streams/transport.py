@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
@@ -20,6 +21,7 @@ from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
+from goalstream.domain.times import from_milliseconds
 from goalstream.streams.brokers import wait_for_brokers
 
 Batch = dict[TP, list[Any]]
@@ -37,10 +39,16 @@ class OneBatchPerTopic:
 
 
 class _Flight(NamedTuple):
-    """A batch on its way through an agent, and where its partition goes on after it."""
+    """A batch on its way through an agent: a partition's first and last record in it."""
 
     message: Any
-    next_offset: int
+    first: Any
+    last: Any
+
+    @property
+    def next_offset(self) -> int:
+        """Where the partition goes on after it."""
+        return int(self.last.offset) + 1
 
 
 class BatchConsumer(driver.Consumer):
@@ -50,6 +58,7 @@ class BatchConsumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._in_flight: dict[TP, deque[_Flight]] = {}
         self._finished: dict[TP, int] = {}
+        self._last_done: dict[TP, _Flight] = {}
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -73,7 +82,7 @@ class BatchConsumer(driver.Consumer):
             generation_id=self.app.consumer_generation_id,
         )
         for partition, records in batch.items():
-            flight = _Flight(message, records[-1].offset + 1)
+            flight = _Flight(message, records[0], records[-1])
             self._in_flight.setdefault(partition, deque()).append(flight)
         return message
 
@@ -97,7 +106,8 @@ class BatchConsumer(driver.Consumer):
         for partition in message.value:
             flights = self._in_flight.get(partition, deque())
             while flights and flights[0].message.acked:
-                self._finished[partition] = flights.popleft().next_offset
+                self._last_done[partition] = flights.popleft()
+                self._finished[partition] = self._last_done[partition].next_offset
             self._acked[partition] = [1]  # tells the committer to ask for this partition's offset
         self._n_acked += 1
         return True
@@ -112,6 +122,34 @@ class BatchConsumer(driver.Consumer):
         for partition in revoked:
             self._in_flight.pop(partition, None)
             self._finished.pop(partition, None)
+            self._last_done.pop(partition, None)
+
+    def _end_of(self, partition: TP) -> int | None:
+        """Where a partition ends, as far as it is known; it may be taken away at this moment."""
+        try:
+            return self.highwater(partition)
+        except AssertionError:
+            return None
+
+    def lag(self, topic: str) -> tuple[int, datetime | None]:
+        """How many records of a topic's partitions here are not acknowledged, and the timestamp of the oldest, or of one before
+        it; None without any.
+        """
+        records, oldest = 0, None
+        for partition in self.assignment():
+            if partition.topic != topic or (end := self._end_of(partition)) is None:
+                continue
+            flights, done = self._in_flight.get(partition), self._last_done.get(partition)
+            if flights:
+                begin, since = flights[0].first.offset, flights[0].first.timestamp
+            elif done is not None:
+                begin, since = done.next_offset, done.last.timestamp
+            else:
+                continue
+            if begin < end:
+                records += end - begin
+                oldest = since if oldest is None else min(oldest, since)
+        return records, None if oldest is None else from_milliseconds(oldest)
 
 
 class RawFetched(OrderedDict[TP, Any]):
@@ -134,7 +172,7 @@ def _as_parsed(_: TP, record: Any) -> Any:
 class BatchConsumerThread(driver.AIOKafkaConsumerThread):
     """Consumer thread with fetch settings of ours; the driver fixes them at one record and 1,500 ms."""
 
-    fetch_max_wait_ms = 5
+    fetch_max_wait_ms = 20
     fetch_min_bytes = 65_536
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:

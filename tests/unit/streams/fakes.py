@@ -126,7 +126,8 @@ class FakeOutbox:
 
     @asynccontextmanager
     async def due(self, limit: int) -> AsyncIterator[Portion]:
-        portion = Portion(self.waiting[:limit])
+        due = self.waiting[:limit]
+        portion = Portion(due, [message.time for message in due])
         yield portion
         await self.delete(portion.acknowledged)
         self.postponed += portion.too_large

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,7 +24,7 @@ def consumer() -> BatchConsumer:
     """A consumer with its bookkeeping and nothing else."""
     found: Any = BatchConsumer.__new__(BatchConsumer)
     found.app = SimpleNamespace(consumer_generation_id=1)
-    found._in_flight, found._finished, found._acked = {}, {}, {}
+    found._in_flight, found._finished, found._last_done, found._acked = {}, {}, {}, {}
     found._unacked_messages = set()
     found._n_acked = 0
     return found  # type: ignore[no-any-return]
@@ -64,6 +65,48 @@ def test_a_second_acknowledgement_changes_nothing(consumer: BatchConsumer) -> No
     message = consumer._to_message(A, {A: records(1)})
     assert consumer.ack(message)
     assert not consumer.ack(message)
+
+
+@pytest.fixture
+def ends(consumer: BatchConsumer, monkeypatch: pytest.MonkeyPatch) -> dict[TP, int | None]:
+    """Where partitions end, of those that the consumer has."""
+    found: dict[TP, int | None] = {}
+    monkeypatch.setattr(consumer, "assignment", lambda: set(found), raising=False)
+    monkeypatch.setattr(consumer, "highwater", lambda partition: found[partition], raising=False)
+    return found
+
+
+def timed(*moments: int) -> list[Any]:
+    return [SimpleNamespace(offset=at, timestamp=at * 1_000, timestamp_type=0) for at in moments]
+
+
+def test_the_lag_is_what_is_not_acknowledged_and_the_age_that_of_the_oldest(
+    consumer: BatchConsumer, ends: dict[TP, int | None]
+) -> None:
+    ends |= {A: 10, B: 30, OTHER: 99}
+    assert consumer.lag("a") == (0, None), "nothing is known of them yet"
+    first, second = consumer._to_message(A, {A: timed(2, 3), B: timed(20)}), consumer._to_message(A, {A: timed(4, 9)})
+    assert consumer.lag("a") == (8 + 10, datetime.fromtimestamp(2, UTC))
+    consumer.ack(first)
+    assert consumer.lag("a") == (6 + 9, datetime.fromtimestamp(4, UTC))
+    consumer.ack(second)
+    assert consumer.lag("a") == (9, datetime.fromtimestamp(20, UTC)), "of what is not read yet, what came before it"
+    ends[B] = 21
+    assert consumer.lag("a") == (0, None)
+
+
+def test_a_partition_whose_end_is_not_known_or_that_is_just_taken_away_has_no_lag(
+    consumer: BatchConsumer, ends: dict[TP, int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumer._to_message(A, {A: timed(2)})
+    ends[A] = None
+    assert consumer.lag("a") == (0, None)
+
+    def taken_away(_: TP) -> int:
+        raise AssertionError
+
+    monkeypatch.setattr(consumer, "highwater", taken_away, raising=False)
+    assert consumer.lag("a") == (0, None)
 
 
 class FakeKafkaConsumer:
