@@ -17,15 +17,22 @@ from goalstream.api.idempotency import REPLAYED
 from goalstream.api.problems import add_problem_handlers
 from goalstream.api.rate_limit import RateLimit
 from goalstream.config import Settings
+from goalstream.observability.metrics import is_of_worker
 from goalstream.observability.probes import probe_routes
 from goalstream.storage.pool import Database
 
 
-def create_app(settings: Settings, database: Database, *, reasons: Callable[[], Mapping[str, str]] = dict) -> FastAPI:
+def create_app(
+    settings: Settings,
+    database: Database,
+    *,
+    reasons: Callable[[], Mapping[str, str]] = dict,
+    hidden: Callable[[str], bool] = is_of_worker,
+) -> FastAPI:
     """The HTTP API over a database whose connections see one account at a time.
 
-    `reasons` tells why it is not ready, by part. Raises SettingsError where tokens could not be checked. Who runs it keeps
-    `app.state.gate` fresh, and closes it in the end.
+    `reasons` tells why it is not ready, by part; `hidden` which metrics are not its own, by name. Raises SettingsError where
+    tokens could not be checked. Who runs it keeps `app.state.gate` fresh, and closes it in the end.
     """
     gate = Gate(settings, database)
     app = FastAPI(
@@ -47,7 +54,7 @@ def create_app(settings: Settings, database: Database, *, reasons: Callable[[], 
     app.include_router(listings.router)
     app.include_router(activation.router)
     app.include_router(pages.router)
-    app.router.routes.extend(probe_routes(reasons))
+    app.router.routes.extend(probe_routes(reasons, hidden=hidden))
     add_problem_handlers(app)
     app.add_middleware(Hardening)
     if settings.cors_origins:

@@ -7,11 +7,13 @@ from collections.abc import Callable
 
 import structlog
 
+from goalstream import __version__
 from goalstream.api.app import create_app
 from goalstream.api.gate import Gate
 from goalstream.config import Settings
 from goalstream.errors import OperatorError, Unavailable
 from goalstream.observability.health import Health
+from goalstream.observability.metrics import announce_build, is_of_worker, watch_connections
 from goalstream.observability.probes import serve_app
 from goalstream.storage.migrate import require_current
 from goalstream.storage.pool import Database
@@ -21,8 +23,13 @@ log = structlog.get_logger()
 CHECK_SECONDS = 1.0
 
 
-async def serve(settings: Settings, *, on_listening: Callable[[int], None] | None = None) -> None:
-    """Serves until cancelled; open requests are finished first. `on_listening` hears of the port.
+async def serve(
+    settings: Settings,
+    *,
+    on_listening: Callable[[int], None] | None = None,
+    hidden: Callable[[str], bool] = is_of_worker,
+) -> None:
+    """Serves until cancelled; open requests are finished first. `on_listening` hears of the port; `hidden` are the metrics of others.
 
     While the database is away or not migrated it answers 503 and says why on /readyz; also while the public keys of tokens were
     never read, since whoever has read them is the better one to ask. Raises SettingsError, or OperatorError when the port is
@@ -31,7 +38,9 @@ async def serve(settings: Settings, *, on_listening: Callable[[int], None] | Non
     database = Database(settings.database_url.get_secret_value(), size=settings.database_pool_size)
     health = Health()
     health.report("database", "starting")
-    app = create_app(settings, database, reasons=lambda: health.reasons | gate.reasons)
+    announce_build(__version__)
+    watch_connections(lambda: database.connections)
+    app = create_app(settings, database, reasons=lambda: health.reasons | gate.reasons, hidden=hidden)
     gate: Gate = app.state.gate
     tasks = [
         asyncio.create_task(_watch(settings.database_url.get_secret_value(), health)),

@@ -142,7 +142,7 @@ class Demo:
         worker = Worker(settings)
         stack.push_async_callback(_stop, worker.stop)
         listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        serving = serve(settings, on_listening=listening.set_result)
+        serving = serve(settings, on_listening=listening.set_result, hidden=lambda _: False)
         tasks = [self._spawn(work, stack) for work in (worker.failed(), serving, self._follow(feed, crm))]
         await worker.start()
         story = Story(self._world, seed=self._options.seed, start=datetime.now(UTC), rate=self._options.rate)

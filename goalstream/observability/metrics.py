@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
 
 from goalstream.domain.achievements import Action
 from goalstream.domain.goals import GoalType
@@ -99,6 +100,25 @@ HORIZON_AGE_SECONDS = Gauge(
 ASSIGNED_PARTITIONS = Gauge("goalstream_assigned_partitions", "Partitions that this worker reads")
 
 
+OF_API = frozenset({"goalstream_api_refused", "goalstream_api_seconds", "goalstream_jwks_reads"})
+OF_BOTH = frozenset({"goalstream_build_info", "goalstream_database_connections"})
+
+
+def of_process(hidden: Callable[[str], bool]) -> Iterator[Metric]:
+    """Every metric but those of other processes, which here would be zero and mean nothing."""
+    return (family for family in REGISTRY.collect() if not hidden(family.name))
+
+
+def is_of_api(name: str) -> bool:
+    """Whether only the API tells a metric."""
+    return name in OF_API
+
+
+def is_of_worker(name: str) -> bool:
+    """Whether only workers tell a metric."""
+    return name.startswith("goalstream_") and name not in OF_API | OF_BOTH
+
+
 STEPS = ("store", "settle", "dead_letter", "refresh_goals")
 
 
@@ -112,11 +132,13 @@ def exemplar(traceparent: str | None) -> dict[str, str] | None:
     return None if traceparent is None else {"trace_id": traceparent.split("-")[1]}
 
 
-def announce(
-    version: str, *, topics: Iterable[str] = (), published: Iterable[str] = (), reasons: Iterable[str] = ()
-) -> None:
-    """Has every series be there from the start: a rate over what appears with its first event would miss that."""
+def announce_build(version: str) -> None:
+    """Tells which goalstream this is."""
     BUILD_INFO.labels(version, platform.python_version()).set(1)
+
+
+def announce(*, topics: Iterable[str], published: Iterable[str], reasons: Iterable[str]) -> None:
+    """Has every series of a worker be there from the start: a rate over what appears with its first event would miss that."""
     for topic in topics:
         for outcome in ("valid", "dead_letter"):
             RECORDS.labels(topic, outcome)

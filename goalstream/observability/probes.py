@@ -9,21 +9,34 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import uvicorn
-from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from goalstream.observability.connections import MAX_HEAD_BYTES, Impatient
+from goalstream.observability.metrics import is_of_api, of_process
 
 GRACE_SECONDS = 10
 """For requests that are open when the server stops."""
 
 
-def probe_routes(reasons: Callable[[], Mapping[str, str]]) -> list[Route]:
-    """Live while it answers; ready while `reasons` is empty, else 503 with the reasons."""
+class _Shown:
+    """The metrics of one kind of process, as the encoder wants to be given them."""
+
+    def __init__(self, hidden: Callable[[str], bool]) -> None:
+        self._hidden = hidden
+
+    def collect(self) -> Iterator[Metric]:
+        return of_process(self._hidden)
+
+
+def probe_routes(
+    reasons: Callable[[], Mapping[str, str]], *, hidden: Callable[[str], bool] = lambda _: False
+) -> list[Route]:
+    """Live while it answers; ready while `reasons` is empty, else 503 with the reasons; metrics but those `hidden`, by name."""
 
     async def livez(_: Request) -> Response:
         return JSONResponse({"status": "live"})
@@ -36,14 +49,14 @@ def probe_routes(reasons: Callable[[], Mapping[str, str]]) -> list[Route]:
 
     async def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(REGISTRY), headers={"content-type": content_type})
+        return Response(encode(_Shown(hidden)), headers={"content-type": content_type})
 
     return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
 async def serve_probes(reasons: Callable[[], Mapping[str, str]], *, host: str, port: int) -> None:
     """Serves the probes alone, until cancelled. Raises OSError when the port is taken."""
-    await serve_app(Starlette(routes=[*probe_routes(reasons)]), host=host, port=port)
+    await serve_app(Starlette(routes=[*probe_routes(reasons, hidden=is_of_api)]), host=host, port=port)
 
 
 class _Server(uvicorn.Server):

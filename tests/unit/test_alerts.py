@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -104,3 +105,23 @@ def test_rules_use_labels_that_metrics_have() -> None:
 
 def _without_labels(expression: str) -> str:
     return re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", expression)
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "dashboards" / "goalstream.json").read_text())
+    expressions = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
+    known = names_of_metrics() | {rule["record"] for rule in RULES if "record" in rule}
+    known |= {"process_cpu_seconds_total", "process_resident_memory_bytes"}
+    asked = {
+        name
+        for one in expressions
+        for name in re.findall(r"\b(?:goalstream|process)_[\w:]*|\bgoalstream:[\w:]*", _without_labels(one))
+    }
+    assert asked - known == set()
+    ours = {
+        name for name in known if name.startswith("goalstream_") and not name.endswith(("_bucket", "_sum", "_count"))
+    }
+    shown = {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked}
+    assert ours - shown - {"goalstream_build_info"} == set(), "show every metric of ours"
+    assert all(panel["title"] for panel in dashboard["panels"])
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])

@@ -21,7 +21,8 @@ def value(name: str, **labels: str) -> float | None:
 
 
 def test_every_series_is_there_before_anything_has_happened() -> None:
-    metrics.announce("1.2.3", topics=READ_TOPICS, published=WRITTEN_TOPICS, reasons=REASONS)
+    metrics.announce_build("1.2.3")
+    metrics.announce(topics=READ_TOPICS, published=WRITTEN_TOPICS, reasons=REASONS)
     for topic in READ_TOPICS:
         for outcome in ("valid", "dead_letter"):
             assert value("goalstream_records_total", topic=topic, outcome=outcome) is not None
@@ -38,6 +39,14 @@ def test_every_series_is_there_before_anything_has_happened() -> None:
         assert value("goalstream_step_seconds_count", step=step) is not None
     (build,) = [family for family in REGISTRY.collect() if family.name == "goalstream_build_info"]
     assert {sample.labels["version"] for sample in build.samples} == {"1.2.3"}
+
+
+def test_a_process_tells_what_it_does_and_nothing_of_others() -> None:
+    worker = {family.name for family in metrics.of_process(metrics.is_of_api)}
+    api = {family.name for family in metrics.of_process(metrics.is_of_worker)}
+    assert {"goalstream_records", "goalstream_assigned_partitions"} <= worker - api
+    assert {"goalstream_api_seconds", "goalstream_jwks_reads"} <= api - worker
+    assert {"goalstream_build_info", "goalstream_database_connections", "process_cpu_seconds"} <= api & worker
 
 
 def test_every_metric_of_ours_says_what_it_means() -> None:
