@@ -42,10 +42,11 @@ values ($1, $2, $3, 'tag_added', '', 1, now(), 'benchmark')
 _CHANGE = """
 with changed as (
     update enrollments set satisfied_at = entered_at + interval '2 days'
-     where enrollment_id in (select enrollment_id from enrollments
-                              where account_id = $1 and workflow_id = $2 and satisfied_at is null and entered_at >= $3
-                              order by md5(enrollment_id::text) limit $4)
-    returning account_id, workflow_id, entered_at)
+      from (select account_id, enrollment_id from enrollments
+             where account_id = $1 and workflow_id = $2 and satisfied_at is null and entered_at >= $3
+             order by md5(enrollment_id::text) limit $4) as chosen
+     where enrollments.account_id = chosen.account_id and enrollments.enrollment_id = chosen.enrollment_id
+    returning enrollments.account_id, enrollments.workflow_id, enrollments.entered_at)
 insert into statistics_marks select * from changed
 """
 
