@@ -230,7 +230,7 @@ _HEADERS = {
     "ETag": "the goal's version, for If-Match and If-None-Match",
     "Effective-From": "from when the change holds, RFC 3339",
     "Location": "where the goal is",
-    "Link": "the next page, rel=next",
+    "Link": "pages: rel=first, rel=prev of one cut out by offset, and rel=next if there is one",
     "WWW-Authenticate": "how to authenticate",
     "Retry-After": "seconds",
     "X-Request-ID": "the request's own where it had one; it stands in the log as well",

@@ -19,20 +19,20 @@ Cursor = Annotated[str | None, Query(max_length=300, description="next_cursor of
 Limit = Annotated[int, Query(ge=1, le=200, description="entries of a page at the most")]
 
 
-def encode_cursor(*parts: datetime | str | int) -> str:
-    """A cursor of the values that a page ended with."""
-    told = [part.isoformat() if isinstance(part, datetime) else part for part in parts]
+def encode_cursor(listing: str, *parts: datetime | str | int) -> str:
+    """A cursor of a listing's page, with the values that it ended with."""
+    told = [listing, *(part.isoformat() if isinstance(part, datetime) else part for part in parts)]
     return base64.urlsafe_b64encode(json.dumps(told).encode()).decode()
 
 
-def decode_cursor(cursor: str, *kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """The values of a cursor, each as its kind reads it, which gives None for what it is not. Raises ApiError: 422."""
+def decode_cursor(cursor: str, listing: str, *kinds: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """The values of a listing's cursor, each as its kind reads it, which gives None for what it is not. Raises ApiError: 422."""
     try:
-        told = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        named, *told = json.loads(base64.b64decode(cursor.encode(), altchars=b"-_", validate=True))
         parts = tuple(kind(part) for kind, part in zip(kinds, told, strict=True))
     except (ValueError, TypeError, binascii.Error, RecursionError):
-        parts = ()
-    if not parts or None in parts:
+        named, parts = None, ()
+    if named != listing or not parts or None in parts:
         raise invalid_query("cursor", "is none that this API gave out")
     return parts
 
@@ -53,9 +53,13 @@ def number(part: object) -> int | None:
 
 
 def page(request: Request, document: dict[str, Any], next_cursor: str | None, *, limit: int) -> Response:
-    """A page as an answer, with a `Link` to the next one if there is one."""
+    """A page as an answer, with links to the first one, to the one before where it was cut out by offset, and to the next."""
     response = json_response(document | {"next_cursor": next_cursor})
+    base = request.url.remove_query_params(["offset", "cursor"])
+    links = {"first": base.include_query_params(limit=limit)}
+    if offset := document.get("offset", 0):
+        links["prev"] = base.include_query_params(limit=limit, offset=max(offset - limit, 0))
     if next_cursor is not None:
-        following = request.url.remove_query_params("offset").include_query_params(cursor=next_cursor, limit=limit)
-        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+        links["next"] = base.include_query_params(limit=limit, cursor=next_cursor)
+    response.headers["Link"] = ", ".join(f'<{url.path}?{url.query}>; rel="{name}"' for name, url in links.items())
     return response

@@ -78,13 +78,13 @@ async def list_goals(
     cursor: Cursor = None,
 ) -> Response:
     """In the order of creation; a cursor goes on where a page ended, whatever was created or deleted meanwhile."""
-    after = None if cursor is None else decode_cursor(cursor, moment, uuid)
+    after = None if cursor is None else decode_cursor(cursor, "goals", moment, uuid)
     offset = 0 if after else offset
     found = await _book(request, reader).page(path_uuid(workflow_id), limit=limit, offset=offset, after=after)
     next_cursor = None
     if found.has_more:
         last = found.goals[-1].version
-        next_cursor = encode_cursor(last.created_at, last.goal_id)
+        next_cursor = encode_cursor("goals", last.created_at, last.goal_id)
     document = {
         "goals": [goal.document() for goal in found.goals],
         "total": found.total,
@@ -99,19 +99,21 @@ async def list_goals(
     operation_id="getGoal",
     summary="Show a goal",
     response_model=GoalDocument,
-    responses={200: headers("ETag"), 304: {"description": "Not modified"}, **problems(404, 422)},
+    responses={200: headers("ETag"), 304: {"description": "Not modified", **headers("ETag")}, **problems(404, 422)},
 )
 async def get_goal(
     workflow_id: Id,
     goal_id: Id,
     request: Request,
     reader: Reader,
-    if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None,
+    if_none_match: Annotated[
+        str | None, Header(alias="If-None-Match", description="ETags that are known; 304 if it still is one")
+    ] = None,
 ) -> Response:
     """The newest version, which may not be in force yet."""
     goal = await _book(request, reader).get(path_uuid(workflow_id), path_uuid(goal_id))
     etag = _etag(goal)
-    if if_none_match is not None and _names(if_none_match, etag):
+    if if_none_match is not None and _names(if_none_match, etag, is_strong=False):
         return Response(status_code=304, headers={"ETag": etag})
     response = json_response(goal.document())
     response.headers["ETag"] = etag
@@ -188,16 +190,17 @@ def _etag(goal: Goal) -> str:
     return f'"{goal.version.version}"'
 
 
-def _names(header: str, etag: str) -> bool:
-    """Whether an If-Match or If-None-Match header names an ETag."""
-    return header.strip() == "*" or etag in (part.strip().removeprefix("W/") for part in header.split(","))
+def _names(header: str, etag: str, *, is_strong: bool) -> bool:
+    """Whether an If-Match header, which compares strongly (RFC 9110), or an If-None-Match header names an ETag."""
+    named = (part.strip() for part in header.split(","))
+    return header.strip() == "*" or etag in (part if is_strong else part.removeprefix("W/") for part in named)
 
 
 def _expected(if_match: str, current: Goal) -> int | None:
     """The version that a header asks for: the current one if it names it, else one that is stale."""
     if if_match.strip() == "*":
         return None
-    return current.version.version if _names(if_match, _etag(current)) else 0
+    return current.version.version if _names(if_match, _etag(current), is_strong=True) else 0
 
 
 def _rfc3339(moment: datetime) -> str:

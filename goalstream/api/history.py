@@ -34,12 +34,12 @@ async def list_audit(
 ) -> Response:
     """Newest first. What goalstream decided by itself has the actor `goalstream`."""
     workflow_id = path_uuid(workflow_id)
-    before = None if cursor is None else decode_cursor(cursor, number)[0]
+    before = None if cursor is None else decode_cursor(cursor, "audit", number)[0]
     found = await audit(
         request.app.state.database, reader.account_id, workflow_id, kind=kind, limit=limit + 1, before=before
     )
     entries = found[:limit]
-    next_cursor = encode_cursor(entries[-1]["entry_id"]) if len(found) > limit else None
+    next_cursor = encode_cursor("audit", entries[-1]["entry_id"]) if len(found) > limit else None
     shown = [{name: value for name, value in entry.items() if name != "entry_id"} for entry in entries]
     return page(request, {"entries": shown}, next_cursor, limit=limit)
 
@@ -56,10 +56,10 @@ async def list_versions(
 ) -> Response:
     """Newest first; each is in force from its `effective_from` to the next one's. A deleted goal keeps them."""
     workflow_id, goal_id = path_uuid(workflow_id), path_uuid(goal_id)
-    before = None if cursor is None else decode_cursor(cursor, number)[0]
+    before = None if cursor is None else decode_cursor(cursor, "versions", number)[0]
     found = await goal_versions(
         request.app.state.database, reader.account_id, workflow_id, goal_id, limit=limit + 1, before=before
     )
     versions = found[:limit]
-    next_cursor = encode_cursor(versions[-1]["version"]) if len(found) > limit else None
+    next_cursor = encode_cursor("versions", versions[-1]["version"]) if len(found) > limit else None
     return page(request, {"versions": versions}, next_cursor, limit=limit)

@@ -58,10 +58,10 @@ Filters = Annotated[Wanted, Depends(_wanted)]
 )
 async def list_workflows(request: Request, reader: Reader, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """By id: every workflow that a goal, a status or an enrollment names. Of large ones `enrolled` is up to a minute old."""
-    after = None if cursor is None else decode_cursor(cursor, uuid)[0]
+    after = None if cursor is None else decode_cursor(cursor, "workflows", uuid)[0]
     found = await workflows(request.app.state.database, reader.account_id, limit=limit + 1, after=after)
     shown = found[:limit]
-    next_cursor = encode_cursor(shown[-1]["workflow_id"]) if len(found) > limit else None
+    next_cursor = encode_cursor("workflows", shown[-1]["workflow_id"]) if len(found) > limit else None
     return page(request, {"workflows": shown}, next_cursor, limit=limit)
 
 
@@ -107,9 +107,10 @@ def _achievements(request: Request, found: Sequence[dict[str, Any]], limit: int)
     shown, next_cursor = found[:limit], None
     if len(found) > limit:
         last = shown[-1]
-        next_cursor = encode_cursor(last["achieved_at"], last["workflow_enrollment_id"], last["goal_config_id"])
+        key = last["achieved_at"], last["workflow_enrollment_id"], last["goal_config_id"]
+        next_cursor = encode_cursor("achievements", *key)
     return page(request, {"achievements": shown}, next_cursor, limit=limit)
 
 
 def _after(cursor: str | None) -> AchievementKey | None:
-    return None if cursor is None else AchievementKey(*decode_cursor(cursor, moment, uuid, uuid))
+    return None if cursor is None else AchievementKey(*decode_cursor(cursor, "achievements", moment, uuid, uuid))

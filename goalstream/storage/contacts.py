@@ -119,6 +119,12 @@ class Families:
         """The contact and its relatives."""
         return self._family_of.get(contact, {contact[1]})
 
+    def same_person(self, contact: Contact) -> set[str]:
+        """All ids that stand for the same contact as this one, after every merge that is known."""
+        members = self.members(contact)
+        contacts = Contacts(fact for member in members for fact in self._facts.get((contact[0], member), ()))
+        return {member for member in members if contacts.survivor(member) == contacts.survivor(contact[1])}
+
     def facts_about(self, starts: Iterable[EnrollmentStart]) -> Sequence[ContactMerge | ContactDeletion]:
         """Every merge and deletion of the contacts that starts name, and of their relatives."""
         if not self._facts:

@@ -56,7 +56,7 @@ async def goal_versions(
         if goal is None or goal["workflow_id"] != workflow_id:
             raise GoalNotFound(f"There is no goal {goal_id} in workflow {workflow_id}")
         rows = await connection.fetch(
-            _VERSIONS, account_id, goal_id, min(before or _LAST_VERSION, _LAST_VERSION), limit
+            _VERSIONS, account_id, goal_id, _LAST_VERSION if before is None else min(before, _LAST_VERSION), limit
         )
     return [_version(row, goal["created_by"]) for row in rows]
 
@@ -66,7 +66,9 @@ async def audit(
 ) -> Sequence[dict[str, Any]]:
     """Up to `limit` entries about a workflow, newest first, each with its `entry_id`. Raises DatabaseUnavailable."""
     async with database.transaction(account_id) as connection:
-        rows = await connection.fetch(_AUDITS[kind], account_id, workflow_id, before or _LAST_ENTRY, limit)
+        rows = await connection.fetch(
+            _AUDITS[kind], account_id, workflow_id, _LAST_ENTRY if before is None else before, limit
+        )
     return [
         dict(row) | {name: None if row[name] is None else decode_json(row[name]) for name in ("before", "after")}
         for row in rows

@@ -13,7 +13,8 @@ from goalstream.domain.facts import WorkflowStatus
 from goalstream.domain.messages import achievement_document
 from goalstream.storage.achievements import COLUMNS, achievement_of
 from goalstream.storage.codecs import uuid_columns, values_of
-from goalstream.storage.pool import Database, Row
+from goalstream.storage.contacts import read_families
+from goalstream.storage.pool import Connection, Database, Row
 
 # Workflows have no table of their own: what names one makes it known. Each step looks up the next id in every index.
 _WORKFLOWS = """
@@ -60,7 +61,7 @@ select told.account_id::text, told.workflow_id::text, name, status, goal_logic, 
 def _achievements(about: str) -> str:
     return f"""
 select {COLUMNS} from achievements achieved
- where {about} = $2 and account_id = $1
+ where {about} and account_id = $1
    and achieved_at >= case when $3::timestamptz is null then '-infinity' else $3 end
    and achieved_at < case when $4::timestamptz is null then 'infinity' else $4 end
    and goal_id is not distinct from coalesce($5::uuid, goal_id) and ($6::text is null or goal_type = $6) and ($7 or revoked_at is null)
@@ -71,8 +72,8 @@ select {COLUMNS} from achievements achieved
 """
 
 
-_OF_WORKFLOW = _achievements("workflow_id")
-_OF_CONTACT = _achievements("contact_id")
+_OF_WORKFLOW = _achievements("workflow_id = $2")
+_OF_CONTACT = _achievements("contact_id = any($2::uuid[])")
 
 _BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
 
@@ -125,28 +126,34 @@ async def achievements_of_workflow(
     database: Database, account_id: str, workflow_id: str, wanted: Wanted, *, limit: int, after: AchievementKey | None
 ) -> Sequence[dict[str, Any]]:
     """Up to `limit` achievements of a workflow, newest first, as topics show them. Raises DatabaseUnavailable."""
-    return await _page(database, _OF_WORKFLOW, account_id, workflow_id, wanted, limit, after)
+    async with database.transaction(account_id) as connection:
+        return await _page(connection, _OF_WORKFLOW, account_id, workflow_id, wanted, limit, after)
 
 
 async def achievements_of_contact(
     database: Database, account_id: str, contact_id: str, wanted: Wanted, *, limit: int, after: AchievementKey | None
 ) -> Sequence[dict[str, Any]]:
-    """Up to `limit` achievements of a contact, newest first, as topics show them. Raises DatabaseUnavailable."""
-    return await _page(database, _OF_CONTACT, account_id, contact_id, wanted, limit, after)
+    """Up to `limit` achievements of a contact, newest first, as topics show them. Raises DatabaseUnavailable.
+
+    Whichever of its ids is asked for: an id that was merged stands for the one into which it was.
+    """
+    contact = (account_id, contact_id)
+    async with database.transaction(account_id) as connection:
+        ids = (await read_families(connection, [contact])).same_person(contact)
+        return await _page(connection, _OF_CONTACT, account_id, sorted(ids), wanted, limit, after)
 
 
 async def _page(
-    database: Database,
+    connection: Connection,
     statement: str,
     account_id: str,
-    about: str,
+    about: str | list[str],
     wanted: Wanted,
     limit: int,
     after: AchievementKey | None,
 ) -> Sequence[dict[str, Any]]:
     asked = wanted.start, wanted.end, wanted.goal_id, wanted.goal_type, wanted.include_revoked
-    async with database.transaction(account_id) as connection:
-        rows = await connection.fetch(statement, account_id, about, *asked, *(after or (None, None, None)), limit)
+    rows = await connection.fetch(statement, account_id, about, *asked, *(after or (None, None, None)), limit)
     return [
         achievement_document(found) | {"revoked_at": found.revoked_at, "revoked_reason": found.revoked_reason}
         for found in map(achievement_of, rows)

@@ -48,13 +48,12 @@ async def every_page(client: httpx.AsyncClient, path: str, name: str, **query: A
         document = answer.raise_for_status().json()
         assert len(document[name]) <= 2
         found += document[name]
-        if "link" not in answer.headers:
-            assert document["next_cursor"] is None
+        links = answer.links
+        assert links["first"]["url"].endswith("limit=2")
+        assert ("next" in links) is (document["next_cursor"] is not None)
+        if "next" not in links:
             return found
-        assert document["next_cursor"] is not None
-        url, rel = answer.headers["link"].split("; ")
-        assert rel == 'rel="next"'
-        answer = await client.get(f"http://api{url.strip('<>')}")
+        answer = await client.get(f"http://api{links['next']['url']}")
 
 
 async def test_versions_are_listed_newest_first_also_of_a_deleted_goal(client: httpx.AsyncClient, world: World) -> None:
@@ -225,6 +224,25 @@ async def test_of_an_unknown_workflow_or_contact_lists_are_empty(client: httpx.A
     assert (await client.get(path.format("nobody"))).status_code == 404
 
 
+async def test_a_merged_contact_has_the_achievements_of_the_one_it_stands_for(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    old, other = new_id(), new_id()
+    goal = await world.add_goal()
+    people = {world.contact_id: new_id(), old: new_id(), other: new_id()}
+    for contact, enrollment in people.items():
+        await world.tell(
+            world.start(contact_id=contact, enrollment_id=enrollment, event_id=f"start {enrollment}"),
+            world.match(goal, contact_id=contact, event_id=f"event {contact}"),
+        )
+    await world.tell(world.merge(old, world.contact_id))
+    for contact in (world.contact_id, old):
+        found = await every_page(client, f"/contacts/{contact}/achievements", "achievements")
+        assert {one["workflow_enrollment_id"] for one in found} == {people[world.contact_id], people[old]}
+    found = await every_page(client, f"/contacts/{other}/achievements", "achievements")
+    assert {one["workflow_enrollment_id"] for one in found} == {people[other]}
+
+
 def cursor(*parts: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
 
@@ -233,17 +251,19 @@ def cursor(*parts: object) -> str:
     ("path", "query", "pointer"),
     [
         ("/workflows", {"cursor": "!"}, "/query/cursor"),
-        ("/workflows", {"cursor": cursor("nobody")}, "/query/cursor"),
-        ("/workflows", {"cursor": cursor()}, "/query/cursor"),
+        ("/workflows", {"cursor": cursor("workflows", "nobody")}, "/query/cursor"),
+        ("/workflows", {"cursor": cursor("workflows")}, "/query/cursor"),
+        ("/workflows", {"cursor": cursor("audit", new_id())}, "/query/cursor"),
+        ("/workflows", {"cursor": cursor("workflows", new_id()) + "!!"}, "/query/cursor"),
         ("/workflows", {"limit": 201}, "/query/limit"),
-        ("/workflows/{}/achievements", {"cursor": cursor(new_id())}, "/query/cursor"),
-        ("/workflows/{}/achievements", {"cursor": cursor(1, new_id(), new_id())}, "/query/cursor"),
+        ("/workflows/{}/achievements", {"cursor": cursor("achievements", new_id())}, "/query/cursor"),
+        ("/workflows/{}/achievements", {"cursor": cursor("achievements", 1, new_id(), new_id())}, "/query/cursor"),
         ("/workflows/{}/achievements", {"goal_id": "goal"}, "/query/goal_id"),
         ("/workflows/{}/achievements", {"goal_type": "none"}, "/query/goal_type"),
         ("/contacts/{}/achievements", {"start": "yesterday"}, "/query/start"),
         ("/contacts/{}/achievements", {"include_revoked": "perhaps"}, "/query/include_revoked"),
-        ("/workflows/{}/goals/audit", {"cursor": cursor(1 << 63)}, "/query/cursor"),
-        ("/workflows/{}/goals/audit", {"cursor": cursor(True)}, "/query/cursor"),
+        ("/workflows/{}/goals/audit", {"cursor": cursor("audit", 1 << 63)}, "/query/cursor"),
+        ("/workflows/{}/goals/audit", {"cursor": cursor("audit", True)}, "/query/cursor"),
         ("/workflows/{}/goals/audit", {"kind": "all"}, "/query/kind"),
     ],
 )

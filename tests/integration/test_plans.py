@@ -155,7 +155,7 @@ READ: dict[str, set[str]] = {
 }
 """What a statement may read: indexes, by the columns they are searched by. Several of one table are as good as each other."""
 
-READ_WHILE_EMPTY = {"cohorts._ACHIEVED": {"achievements_pkey(account_id)"}}
+READ_WHILE_EMPTY = {name: {"achievements_pkey(account_id)"} for name in ("cohorts._ACHIEVED", "listings._OF_CONTACT")}
 """What it may read besides with a plan from when there was nothing to read; such a plan is kept for five minutes at most."""
 
 
