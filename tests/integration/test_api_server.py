@@ -10,11 +10,13 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from goalstream.api import server
 from goalstream.errors import OperatorError, SettingsError
+from goalstream.observability.connections import Impatient
 from goalstream.storage.migrate import migrate
 from tests.conftest import JWT_SECRET
 from tests.integration.serving import PATIENCE_SECONDS, serving, settings_of, until_ready
@@ -31,6 +33,22 @@ async def test_a_goal_is_created_and_listed_over_a_real_connection(database_url:
         assert created.status_code == 201
         assert (await client.get(GOALS)).json()["goals"] == [created.json()]
         assert "server" not in created.headers
+
+
+async def test_answers_are_sent_at_once(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without TCP_NODELAY the body of an answer waits until its head is acknowledged: 40 ms."""
+    found: list[int] = []
+    made = Impatient.connection_made
+
+    def connection_made(self: Impatient, transport: Any) -> None:
+        found.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        made(self, transport)
+
+    monkeypatch.setattr(Impatient, "connection_made", connection_made)
+    async with serving(settings_of(database_url)) as (client, _):
+        await client.get("/livez")
+    assert found
+    assert all(found)
 
 
 async def test_it_waits_for_the_migrations_and_says_so(empty_database_url: str) -> None:

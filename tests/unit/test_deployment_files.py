@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONE_SHOT = {"migrate", "topics"}
+RUNNING = {"worker", "worker-2", "api"}
+PRODUCT = ONE_SHOT | RUNNING
 NAMES = {f"{PREFIX}{field}".upper() for field in Settings.model_fields}
 
 
@@ -31,11 +35,10 @@ def test_every_setting_that_a_container_file_names_exists(file: str) -> None:
 
 
 def test_the_settings_of_every_container_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
-    for service in SERVICES.values():
+    for name in PRODUCT:
         with monkeypatch.context() as patched:
-            for name, value in service["environment"].items():
-                if name.startswith(PREFIX):
-                    patched.setenv(name, str(value))
+            for setting, value in SERVICES[name]["environment"].items():
+                patched.setenv(setting, str(value))
             assert Settings().database_url.get_secret_value().startswith("postgresql://")
 
 
@@ -55,7 +58,7 @@ def test_no_port_is_open_to_the_network(name: str) -> None:
 
 
 def test_the_product_waits_until_database_and_topics_are_ready() -> None:
-    for name in ("worker", "api"):
+    for name in RUNNING:
         awaited = SERVICES[name]["depends_on"]
         assert set(awaited) == ONE_SHOT
         assert all(each["condition"] == "service_completed_successfully" for each in awaited.values())
@@ -63,8 +66,39 @@ def test_the_product_waits_until_database_and_topics_are_ready() -> None:
         assert SERVICES[name]["depends_on"] == {needs: {"condition": "service_healthy"}}
 
 
+def test_what_the_compose_file_mounts_is_there_and_prometheus_asks_whom_it_starts() -> None:
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert (ROOT / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
+    configuration = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    jobs = {one["job_name"]: one["static_configs"][0]["targets"] for one in configuration["scrape_configs"]}
+    assert {target for targets in jobs.values() for target in targets} == {"worker:8647", "worker-2:8647", "api:8646"}
+
+
+def lint(*command: str) -> subprocess.CompletedProcess[str]:
+    tool = Path(sys.executable).with_name(command[0])
+    return subprocess.run([tool, *command[1:]], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_compose_file_keeps_to_the_specification(tmp_path: Path) -> None:
+    check = ("check-jsonschema", "--builtin-schema", "vendor.compose-spec")
+    assert lint(*check, "docker-compose.yml").returncode == 0
+    broken = tmp_path / "docker-compose.yml"
+    broken.write_text("services: {a: {imgae: x}}")
+    assert lint(*check, str(broken)).returncode == 1
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile(tmp_path: Path) -> None:
+    found = lint("hadolint", "Dockerfile")
+    assert (found.returncode, found.stdout) == (0, "")
+    broken = tmp_path / "Dockerfile"
+    broken.write_text("FROM debian:latest\nRUN cd /tmp\n")
+    assert lint("hadolint", str(broken)).returncode == 1
+
+
 def test_the_product_runs_without_rights_it_does_not_need() -> None:
-    for name in (*ONE_SHOT, "worker", "api"):
+    for name in PRODUCT:
         assert SERVICES[name]["read_only"] is True
         assert SERVICES[name]["cap_drop"] == ["ALL"]
     users = re.findall(r"^USER (.+)$", DOCKERFILE, re.MULTILINE)
