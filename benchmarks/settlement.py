@@ -87,7 +87,7 @@ async def _written(database: Database) -> dict[str, int]:
     """Bytes of write-ahead log so far, and on disk with indexes; the outbox left out, which is empty in the end."""
     async with database.connection() as connection:
         row = await connection.fetchrow(
-            """select (pg_current_wal_lsn() - '0/0')::bigint as write_ahead_log,
+            """select (pg_current_wal_insert_lsn() - '0/0')::bigint as write_ahead_log,
                       (select sum(pg_total_relation_size(oid)) from pg_class
                         where relkind = 'r' and relnamespace = 'public'::regnamespace and relname <> 'outbox')::bigint as disk"""
         )
