@@ -29,7 +29,7 @@ from goalstream.streams.brokers import Brokers
 from goalstream.streams.dead_letters import REASONS, DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
-from goalstream.streams.housekeeping import Housekeeper, every_now_and_then
+from goalstream.streams.housekeeping import Housekeeper, Statistics, every_now_and_then
 from goalstream.streams.processor import Processor
 from goalstream.streams.producer import Producer
 from goalstream.streams.progress import Progress
@@ -98,9 +98,10 @@ class Worker:
             allowed_lateness=lateness,
             retention=timedelta(days=settings.retention_days),
         )
-        self._rollup = RollUp(self._database)
+        self._statistics = Statistics(RollUp(self._database))
         metrics.HORIZON_AGE_SECONDS.set_function(self._goals.age_seconds)
         metrics.ASSIGNED_PARTITIONS.set_function(lambda: self.partitions)
+        metrics.ROLL_UP_AGE_SECONDS.set_function(self._statistics.age_seconds)
         metrics.announce_build(__version__)
         metrics.announce(topics=READ_TOPICS, published=WRITTEN_TOPICS, reasons=REASONS)
         metrics.watch_lag(READ_TOPICS, self._lag)
@@ -198,7 +199,7 @@ class Worker:
         self._spawn(self._keep_asking_brokers())
         housekeeping = timedelta(seconds=self._settings.housekeeping_seconds)
         self._spawn(every_now_and_then(self._housekeeper.clean, every=housekeeping, failure="housekeeping_failed"))
-        self._spawn(every_now_and_then(self._roll_up, every=ROLL_UP, failure="roll_up_failed"))
+        self._spawn(every_now_and_then(self._statistics.refresh, every=ROLL_UP, failure="roll_up_failed"))
         self._app.finalize()
         self._has_begun = True
         await self._app.start()
@@ -217,10 +218,6 @@ class Worker:
             with contextlib.suppress(Unavailable):
                 await self._goals.keep_fresh()
             await self._retry("goals", self._goals.refresh)
-
-    async def _roll_up(self) -> None:
-        with metrics.ROLL_UP_SECONDS.time():
-            await self._rollup.refresh()
 
     async def _keep_asking_brokers(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Breaks every rule of the decision, and of who may ask, once, and looks whether the tests notice.
+"""Breaks every rule of the decision, of the roll-up of statistics, and of who may ask, once, and looks whether the tests notice.
 
 python -m tests.planted_bugs [--only NAME]      prints a table; exit code 1 when a bug was not found
 """
@@ -62,6 +62,12 @@ ON_POSTGRESQL = (
     "tests/integration/test_contacts.py",
     "tests/integration/test_interleavings.py",
 )
+
+CLEANING = "goalstream/storage/cleaning.py"
+FACTS = "goalstream/storage/facts.py"
+ROLL_UP = "goalstream/storage/roll_up.py"
+SPANS = "goalstream/storage/spans.py"
+OF_ROLL_UPS = ("tests/integration/test_roll_up.py",)
 
 TOKENS = "goalstream/api/tokens.py"
 REMOTE_KEYS = "goalstream/api/remote_keys.py"
@@ -133,6 +139,17 @@ BUGS = [
     Bug("19", "data is not erased from achievements", LEDGER, "await erase_recorded(connection, touched, families)", "pass", ON_POSTGRESQL),
     Bug("19", "relatives are not looked for", TOUCHED, "for member in families.members((account_id, contact_id))", "for member in (contact_id,)", ON_POSTGRESQL),
     Bug("20", "enrollments are not locked", "goalstream/storage/enrollments.py", '_LOCK = f"{_ROWS} for update of enrollments"', '_LOCK = _ROWS', ON_POSTGRESQL),
+    Bug("statistics", "where an enrollment was counted is not marked", LEDGER, "if _counts_elsewhere(row, enrollment.row) or (enrollment_changes", "if (enrollment_changes", OF_ROLL_UPS),
+    Bug("statistics", "achievements alone are not marked", LEDGER, " or (enrollment_changes and row == enrollment.row):", ":", OF_ROLL_UPS),
+    Bug("statistics", "new enrollments are not marked", FACTS, "select account_id, workflow_id, entered_at from entered\n", "select account_id, workflow_id, entered_at from entered where false\n", OF_ROLL_UPS),
+    Bug("statistics", "what is removed is not marked", CLEANING, "from old where entered_at is not null)", "from old where false)", OF_ROLL_UPS),
+    Bug("statistics", "revoked achievements are counted", SPANS, " and revoked_at is null", "", OF_ROLL_UPS),
+    Bug("statistics", "a type is counted for each of its goals", SPANS, "count(distinct enrollment_id)", "count(enrollment_id)", OF_ROLL_UPS),
+    Bug("statistics", "days are not added up again", ROLL_UP, "await _sum_up(connection, days, level=1)", "pass", OF_ROLL_UPS),
+    Bug("statistics", "workflows are shown before all was counted", ROLL_UP, "as_of = now() where checked_at is not null", "as_of = now()", OF_ROLL_UPS),
+    Bug("statistics", "a roll-up is as of its end", ROLL_UP, "set as_of = now() where", "set as_of = clock_timestamp() where", OF_ROLL_UPS),
+    Bug("statistics", "an old roll-up is shown", "goalstream/storage/stats.py", "ROLLED_UP_SECONDS = 60.0", "ROLLED_UP_SECONDS = 600.0", OF_ROLL_UPS),
+    Bug("statistics", "a time stands for the beginning of its bin", DOMAIN + "spans.py", "bin_ * BIN_SECONDS + BIN_SECONDS // 2", "bin_ * BIN_SECONDS", ("tests/unit/domain/test_spans.py",)),
     Bug("HTTP", "a token need not end", TOKENS, '"require": ["exp", "sub", "account_id"]', '"require": ["sub", "account_id"]', OF_TOKENS),
     Bug("HTTP", "a token is for every audience", TOKENS, '"account_id"]}', '"account_id"], "verify_aud": False}', OF_TOKENS),
     Bug("HTTP", "a token is from every issuer", TOKENS, "issuer=rules.issuer,", "issuer=None,", OF_TOKENS),

@@ -62,6 +62,10 @@ ROLL_UP_SECONDS = Histogram(
     "How long it took to bring the statistics of large workflows up to date, in seconds; near zero where another worker does",
     buckets=(0.01, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
+ROLL_UP_AGE_SECONDS = Gauge(
+    "goalstream_roll_up_age_seconds",
+    "How old the statistics of large workflows are, the oldest of them, whichever worker rolled them up; 0 without any",
+)
 BATCH_SECONDS = Histogram(
     "goalstream_batch_seconds",
     "Time from taking a batch of records to its acknowledgement, in seconds",

@@ -168,6 +168,8 @@ update rollups set checked_to = $3, checked_at = case when $3::timestamptz is nu
 # The transaction's time lies before its snapshot: nothing that was committed by then is missing.
 _DATE = "update rollups set as_of = now() where checked_at is not null"
 
+_OLDEST = "select min(as_of) from rollups"
+
 
 class RollUp:
     """The roll-up of all accounts. Everything raises DatabaseUnavailable while PostgreSQL is away."""
@@ -193,6 +195,12 @@ class RollUp:
             await _sum_up(connection, {(*day[:2], span_start(day[2], 2)) for day in days}, level=2)
             await connection.execute(_DATE)
         return len(marked)
+
+    async def as_of(self) -> datetime | None:
+        """Of when the oldest of all statistics are that were rolled up; None where there are none."""
+        async with self._database.connection() as connection:
+            oldest: datetime | None = await connection.fetchval(_OLDEST)
+        return oldest
 
 
 async def _count(connection: Connection, ranges: Sequence[Range]) -> set[Span]:

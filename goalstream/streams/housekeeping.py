@@ -1,4 +1,4 @@
-"""Housekeeping: one worker at a time deletes what no fact can change any more, and what nobody may keep for longer.
+"""Housekeeping: statistics are brought up to date, and one worker at a time deletes what no fact can change any more, and what nobody may keep for longer.
 
 A match is judged by facts whose records are at most the allowed lateness L later, and may have been recorded L after it
 occurred; so 2 L after its record everything that bears on it is in Kafka. Whether all that has been settled too is asked of
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from goalstream.errors import Unavailable
 from goalstream.observability import metrics
-from goalstream.streams.ports import Cleaner, Progress
+from goalstream.streams.ports import Cleaner, Progress, RollUp
 
 log = structlog.get_logger()
 
@@ -67,3 +67,23 @@ class Housekeeper:
             metrics.REMOVED.labels(what).inc(count)
         if any(removed.values()):
             log.info("cleaned", **removed)
+
+
+class Statistics:
+    """Brings the statistics of large workflows up to date, and knows how old they are."""
+
+    def __init__(self, rollup: RollUp) -> None:
+        self._rollup = rollup
+        self._as_of: datetime | None = None
+
+    async def refresh(self) -> None:
+        """Rolls up once, unless another worker does or just has. Raises Unavailable."""
+        try:
+            with metrics.ROLL_UP_SECONDS.time():
+                await self._rollup.refresh()
+        finally:
+            self._as_of = await self._rollup.as_of()
+
+    def age_seconds(self) -> float:
+        """How old the oldest are, by what was known after the last refresh: they get older while it fails. 0 without any."""
+        return 0.0 if self._as_of is None else metrics.age_seconds(self._as_of)

@@ -119,6 +119,13 @@ class Cleaner(Protocol):
     async def delete_answers(self, clock: datetime) -> int: ...
 
 
+class RollUp(Protocol):
+    """What statistics of large workflows are read from."""
+
+    async def refresh(self) -> int | None: ...
+    async def as_of(self) -> datetime | None: ...
+
+
 class Progress(Protocol):
     """How far the group of workers has read."""
 

@@ -173,7 +173,9 @@ async def _sweep(worker: Database) -> None:
 async def _ask(api: Database, world: World) -> None:
     """Twice: counted live, and from what was rolled up."""
     cohort = Cohort(workflow_id=world.workflow_id, start=world.now - timedelta(days=30), end=world.now)
-    await RollUp(world.database, live_enrollments=0).refresh()
+    rollup = RollUp(world.database, live_enrollments=0)
+    await rollup.refresh()
+    await rollup.as_of()
     for live_enrollments in (0, 1_000_000):
         await statistics(
             api,

@@ -249,6 +249,22 @@ async def test_what_was_rolled_up_more_than_a_minute_ago_is_not_shown(world: Wor
     assert (found["total_enrolled"], found["as_of"]) == (2, found["computed_at"])
 
 
+async def test_the_oldest_of_all_that_is_rolled_up_tells_the_age(world: World, rollup: RollUp) -> None:
+    assert await rollup.as_of() is None
+    other = World(world.database)
+    await world.tell(world.start())
+    await other.tell(other.start())
+    await refresh(rollup)
+    async with world.database.transaction() as connection:
+        await connection.execute(
+            "update rollups set as_of = as_of - interval '1 hour' where account_id = $1", other.account_id
+        )
+        oldest = await connection.fetchval("select as_of from rollups where account_id = $1", other.account_id)
+    assert await rollup.as_of() == oldest
+    await refresh(rollup)
+    assert oldest + timedelta(hours=1) < (await rollup.as_of() or oldest)
+
+
 async def test_a_roll_up_that_breaks_off_is_simply_repeated(
     world: World, rollup: RollUp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from goalstream.errors import BrokerUnavailable
-from goalstream.streams.housekeeping import Housekeeper, every_now_and_then
+from goalstream.errors import BrokerUnavailable, DatabaseUnavailable
+from goalstream.streams.housekeeping import Housekeeper, Statistics, every_now_and_then
 from tests.unit.streams.records import NOON
 
 LATENESS, RETENTION = timedelta(hours=72), timedelta(days=730)
@@ -98,3 +98,44 @@ async def test_what_a_broker_that_is_away_or_a_defect_leaves_undone_is_done_the_
             await asyncio.sleep(0)
     cleaning.cancel()
     assert cleaner.turns >= 2
+
+
+@dataclass
+class FakeRollUp:
+    """Is of a moment that another worker may have rolled up, and fails when the test says so."""
+
+    moment: datetime | None = None
+    failures: list[Exception] = field(default_factory=list)
+
+    async def refresh(self) -> int | None:
+        if self.failures:
+            raise self.failures.pop()
+        return None
+
+    async def as_of(self) -> datetime | None:
+        return self.moment
+
+
+async def test_statistics_have_no_age_before_any_were_rolled_up() -> None:
+    statistics = Statistics(FakeRollUp())
+    assert statistics.age_seconds() == 0
+    await statistics.refresh()
+    assert statistics.age_seconds() == 0
+
+
+async def test_statistics_are_as_old_as_whatever_worker_rolled_them_up() -> None:
+    rollup = FakeRollUp(moment=datetime.now(UTC) - timedelta(minutes=5))
+    statistics = Statistics(rollup)
+    await statistics.refresh()
+    assert 300 <= statistics.age_seconds() < 360
+    rollup.moment = datetime.now(UTC)
+    await statistics.refresh()
+    assert statistics.age_seconds() < 60
+
+
+async def test_a_worker_whose_roll_ups_all_fail_tells_how_old_statistics_are() -> None:
+    rollup = FakeRollUp(moment=datetime.now(UTC) - timedelta(hours=1), failures=[DatabaseUnavailable("away")])
+    statistics = Statistics(rollup)
+    with pytest.raises(DatabaseUnavailable):
+        await statistics.refresh()
+    assert statistics.age_seconds() >= 3_600
