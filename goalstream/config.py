@@ -115,7 +115,8 @@ class Settings(BaseSettings):
         found = [origin.strip() for origin in origins.split(",") if origin.strip()]
         for origin in found:
             parts = urlsplit(origin)
-            if parts.scheme not in ("https", "http") or origin != f"{parts.scheme}://{parts.netloc}":
+            is_origin = parts.hostname and not parts.username and origin == f"{parts.scheme}://{parts.netloc}".lower()
+            if parts.scheme not in ("https", "http") or not is_origin:
                 raise ValueError(f"must be origins such as https://app.example.com, but has {origin!r}")
         return ",".join(found)
 

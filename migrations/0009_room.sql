@@ -1,11 +1,12 @@
 -- Room for updates in place, and when rows that are dead make room for others.
--- The previous release runs on it. Whoever writes enrollments waits while their index is built: seconds for a million.
+-- The previous release runs on it. Whoever writes enrollments waits while their index is built, seconds for a million; readers go on until it is there.
 
 -- Every enrollment is updated when it achieves its goals. With nothing indexed that changes then, and some room on its page, the
 -- new row stays on the page and no index learns of it. The index had `satisfied_at` in it, and every update went into all indexes.
-drop index enrollments_of_workflow;
 -- Serves: statistics of a workflow by the time of entry.
-create index enrollments_of_workflow on enrollments (account_id, workflow_id, entered_at) where entered_at is not null;
+create index enrollments_by_entry on enrollments (account_id, workflow_id, entered_at) where entered_at is not null;
+drop index enrollments_of_workflow;
+alter index enrollments_by_entry rename to enrollments_of_workflow;
 alter table enrollments set (fillfactor = 85);
 
 -- Autovacuum comes when a fifth of a table is dead; of a large table that is days of work, with all that they take up meanwhile.

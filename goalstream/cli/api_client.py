@@ -38,7 +38,8 @@ class Api:
     ) -> httpx.Response:
         """The answer to a request below /api/v1.
 
-        Raises ApiUnavailable where nothing has happened and it may be asked again, OperatorError for everything else.
+        Raises ApiUnavailable where it may be asked again: nothing has happened, or hardly ever something that PostgreSQL took
+        while it went away. OperatorError for everything else.
         """
         try:
             answer = await self._client.request(method, path, json=body, params=query, headers=headers)

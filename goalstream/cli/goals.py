@@ -21,7 +21,6 @@ app = typer.Typer(
 )
 
 PAGE = 200
-_NUMBERS = ("min_amount",)
 _TRUTHS = {"true": True, "false": False}
 
 Workflow: TypeAlias = Annotated[str, typer.Argument(metavar="WORKFLOW", help="the workflow's UUID")]
@@ -168,7 +167,7 @@ def stats(
 def _change(
     workflow: str, goal: str, changes: Mapping[str, Any], if_version: int | None, as_json: bool, done: str
 ) -> None:
-    """Changes the version that is asked for, or the newest one: never one that nobody has looked at."""
+    """Changes the version that is asked for, or the newest one there is."""
     from goalstream.cli.api_client import Api, with_api
 
     path = f"{_goals(workflow)}/{goal}"
@@ -230,10 +229,5 @@ def _criteria(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(key: str, text: str) -> object:
-    """Amounts are numbers and yes-or-no criteria are truths; ids and names are texts, whatever they look like."""
-    if key in _NUMBERS:
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
+    """Yes-or-no criteria are truths; ids, names and amounts are texts, so that amounts keep their digits."""
     return _TRUTHS.get(text, text) if key.startswith("any_") else text

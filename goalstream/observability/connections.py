@@ -34,9 +34,14 @@ class Impatient(H11Protocol):
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        """What was sent ahead is answered next; without anything, the limit of idle connections holds."""
+        """What was sent ahead is answered next; without anything, the limit of idle connections holds. Who was answered before
+        their body was whole, and may never finish it, is cut off.
+        """
+        is_in_body = self.conn.their_state is h11.SEND_BODY
         super().on_response_complete()
-        if self.conn.trailing_data[0]:
+        if is_in_body:
+            self.transport.close()
+        elif self.conn.trailing_data[0]:
             self._watch_head()
 
     def _watch_head(self) -> None:

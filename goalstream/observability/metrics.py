@@ -78,7 +78,8 @@ DECIDE_SECONDS = Histogram(
 )
 END_TO_END_SECONDS = Histogram(
     "goalstream_end_to_end_seconds",
-    "Time from a record's timestamp until Kafka has acknowledged the messages about its achievement, in seconds",
+    "Time from the last record that an achievement needed until Kafka has acknowledged its message, in seconds;"
+    " where a sweeper published it, from when it was recorded",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600),
 )
 STEP_SECONDS = Histogram(
@@ -88,7 +89,11 @@ STEP_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
 )
 SWEEPS = Counter("goalstream_sweeps", "Looks for messages that are due, by outcome (done or failed)", ["outcome"])
-LAG_RECORDS = Gauge("goalstream_lag_records", "Records of this worker's partitions not acknowledged yet", ["topic"])
+LAG_RECORDS = Gauge(
+    "goalstream_lag_records",
+    "Records of this worker's partitions, from the first that it has read, not acknowledged yet",
+    ["topic"],
+)
 LAG_SECONDS = Gauge(
     "goalstream_lag_seconds", "How old the oldest of these records is at the most, in seconds; 0 without any", ["topic"]
 )

@@ -1,7 +1,7 @@
 """What makes every change of a goal provable: one lock between those who change goals and the workers that read the changes.
 
-A change takes effect a moment after it is accepted. Writers take the lock before they read the clock, and commit at once;
-a worker's refresh takes it shared and reads the clock afterwards: so it has seen every change accepted before that time.
+A change takes effect a moment after it is accepted. Writers take the lock before they read the clock, and commit at once,
+or after they have kept the answer to an `Idempotency-Key`; a worker's refresh takes it shared and reads the clock afterwards: so it has seen every change accepted before that time.
 """
 
 from __future__ import annotations

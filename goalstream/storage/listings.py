@@ -39,8 +39,8 @@ select known.workflow_id::text,
        (select count(*) from goals
          where account_id = $1 and goals.workflow_id = known.workflow_id and deleted_at is null) as goals,
        case when exists (select from rollups where account_id = $1 and rollups.workflow_id = known.workflow_id
-                            and checked_at is not null)
-            then (select sum(enrolled)::bigint from rollup_spans
+                            and as_of > statement_timestamp() - interval '1 minute')
+            then (select coalesce(sum(enrolled), 0)::bigint from rollup_spans
                    where account_id = $1 and rollup_spans.workflow_id = known.workflow_id and level = 2)
             else (select count(*) from enrollments
                    where account_id = $1 and enrollments.workflow_id = known.workflow_id and entered_at is not null)
@@ -100,7 +100,7 @@ class Wanted:
 async def workflows(database: Database, account_id: str, *, limit: int, after: str | None) -> Sequence[dict[str, Any]]:
     """Up to `limit` workflows by id: all that a goal, a status or an enrollment names, or those after one.
 
-    Enrollments of large workflows are as of the last roll-up. Raises DatabaseUnavailable.
+    Enrollments of large workflows are up to a minute old. Raises DatabaseUnavailable.
     """
     async with database.transaction(account_id) as connection:
         rows = await connection.fetch(_WORKFLOWS, account_id, after or _BEFORE_ALL, limit)

@@ -163,7 +163,8 @@ class Joined:
 
     @asynccontextmanager
     async def transaction(self, account_id: str | None = None) -> AsyncIterator[Connection]:
-        """A part of the transaction, which names its account already. Raises as that of `Database` does."""
-        with translated_errors():
-            async with self._connection.transaction():
-                yield self._connection
+        """A part of the transaction, which names its account already. Raises what the driver raises: it is the whole one that
+        translates it, and looks at what it means for the pool.
+        """
+        async with self._connection.transaction():
+            yield self._connection

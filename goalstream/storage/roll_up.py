@@ -1,7 +1,8 @@
 """Rolls up the statistics of large workflows: counts again whatever changed, so that nobody who asks has to count everything.
 
 Whoever changes an enrollment leaves a mark in the same transaction. A roll-up is one transaction on one snapshot: it takes the
-marks that it sees, and counts anew the quarters of an hour that they name. So it may be late, break off and be repeated, and
+marks that it sees, many thousands at the most, and counts anew the quarters of an hour that they name; the next portion goes on
+with the rest, and the last one sets the date. So it may be late, break off and be repeated, and
 what commits meanwhile has left a mark for the next one.
 """
 
@@ -37,7 +38,10 @@ CHECKED_AT_ONCE = 50_000
 CHECKED_PORTIONS = 20
 """So many of these belong to one roll-up; the next one goes on where it ended."""
 
-SPANS_AT_ONCE = 1_000
+MARKS_AT_ONCE = 50_000
+"""So many belong to one transaction; what was counted in one stays counted, whatever becomes of the next."""
+
+SPANS_AT_ONCE = 200
 """Marked spans, or days, that are counted in one statement."""
 
 Span = tuple[str, str, datetime]
@@ -56,7 +60,8 @@ select pg_try_advisory_xact_lock({LOCK})
 # Of what is marked, the quarters of workflows that may be large: those rolled up already, and those that should be counted.
 _TAKE_MARKS = f"""
 with taken as (
-    delete from statistics_marks returning account_id, workflow_id, entered_at),
+    delete from statistics_marks where ctid = any (array(select ctid from statistics_marks limit $2))
+    returning account_id, workflow_id, entered_at),
 grown as (
     insert into workflow_sizes as known (account_id, workflow_id, enrollments)
     select account_id, workflow_id, count(*) from taken group by account_id, workflow_id
@@ -168,6 +173,9 @@ update rollups set checked_to = $3, checked_at = case when $3::timestamptz is nu
 # The transaction's time lies before its snapshot: nothing that was committed by then is missing.
 _DATE = "update rollups set as_of = now() where checked_at is not null"
 
+# Of the snapshot: what it saw, and the portions so far have not taken.
+_IS_MORE = "select exists (select from statistics_marks)"
+
 _OLDEST = "select min(as_of) from rollups"
 
 
@@ -183,17 +191,26 @@ class RollUp:
         self, *, between_seconds: float = BETWEEN_SECONDS, check_seconds: float = CHECK_SECONDS
     ) -> int | None:
         """Rolls up what changed, and returns how many spans that were; None where another worker does, or just has."""
-        async with self._database.repeatable() as connection:
-            if not await connection.fetchval(_MAY_BEGIN, between_seconds):
-                return None
-            marked = [_span(row) for row in await connection.fetch(_TAKE_MARKS, self._live_enrollments)]
-            workflows = sorted({(account_id, workflow_id) for account_id, workflow_id, _ in marked})
-            await connection.execute(_BEGIN_LARGE, *uuid_columns(workflows, 2), self._live_enrollments)
-            days = await _count(connection, [(*span, span[2] + LEVELS[0]) for span in sorted(marked)])
-            days |= await _check(connection, check_seconds)
-            await _sum_up(connection, days, level=1)
-            await _sum_up(connection, {(*day[:2], span_start(day[2], 2)) for day in days}, level=2)
-            await connection.execute(_DATE)
+        spans, is_through = 0, False
+        while not is_through:
+            async with self._database.repeatable() as connection:
+                if not await connection.fetchval(_MAY_BEGIN, 0.0 if spans else between_seconds):
+                    return spans or None
+                spans += await self._roll_up(connection, check_seconds)
+                is_through = not await connection.fetchval(_IS_MORE)
+                if is_through:
+                    await connection.execute(_DATE)
+        return spans
+
+    async def _roll_up(self, connection: Connection, check_seconds: float) -> int:
+        """One portion: how many spans were marked in it."""
+        marked = [_span(row) for row in await connection.fetch(_TAKE_MARKS, self._live_enrollments, MARKS_AT_ONCE)]
+        workflows = sorted({(account_id, workflow_id) for account_id, workflow_id, _ in marked})
+        await connection.execute(_BEGIN_LARGE, *uuid_columns(workflows, 2), self._live_enrollments)
+        days = await _count(connection, [(*span, span[2] + LEVELS[0]) for span in sorted(marked)])
+        days |= await _check(connection, check_seconds)
+        await _sum_up(connection, days, level=1)
+        await _sum_up(connection, {(*day[:2], span_start(day[2], 2)) for day in days}, level=2)
         return len(marked)
 
     async def as_of(self) -> datetime | None:

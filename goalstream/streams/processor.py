@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import attrgetter
 
 import structlog
 
 from goalstream.domain.achievements import Achievement, Action, Change
-from goalstream.domain.facts import Fact
+from goalstream.domain.facts import (
+    ContactDeletion,
+    ContactMerge,
+    EnrollmentEnd,
+    EnrollmentStart,
+    Fact,
+    Match,
+    WorkflowStatus,
+)
 from goalstream.observability import metrics
 from goalstream.streams.dead_letters import DeadLetter, DeadLetters, letter_about
 from goalstream.streams.failure import RetryInPlace
@@ -96,7 +104,7 @@ class Processor:
         settled = await self._retry("settle", lambda: self._ledger.settle(facts))
         new = [change.achievement for change in settled.changes if _is_new(change)]
         _report(settled, new)
-        origins = [Origin(one.match.record_at, one.match.traceparent) for one in new]
+        origins = _origins(new, facts) if new else ()
         await self._publisher.hand_over(settled.messages, origins)
 
     async def _isolate(self, hand: InHand, told: list[Told], error: Exception) -> None:
@@ -132,6 +140,29 @@ def _is_full(batch: Batch) -> bool:
 
 def _facts(told: Sequence[Told]) -> list[Fact]:
     return [fact for item in told for fact in item.facts]
+
+
+def _origins(new: Sequence[Achievement], facts: Sequence[Fact]) -> list[Origin]:
+    """The last record that each achievement needed: a match may count only now, since its enrollment has just been told of."""
+    last: dict[tuple[str, str], datetime] = {}
+    for fact in facts:
+        match fact:
+            case EnrollmentStart() | EnrollmentEnd():
+                about = fact.enrollment_id
+            case WorkflowStatus():
+                about = fact.workflow_id
+            case Match() | ContactMerge() | ContactDeletion():
+                about = fact.contact_id
+            case _:
+                continue
+        key = fact.account_id, about
+        last[key] = max(fact.record_at, last.get(key, fact.record_at))
+    origins = []
+    for one in new:
+        keys = [(one.account_id, about) for about in (one.enrollment_id, one.contact_id, one.workflow_id)]
+        told = [last[key] for key in keys if key in last]
+        origins.append(Origin(max([one.match.record_at, *told]), one.match.traceparent))
+    return origins
 
 
 def _report(settled: Settled, new: Sequence[Achievement]) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import structlog
 
-from goalstream.domain.messages import EncodedMessage
+from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC, EncodedMessage
 from goalstream.errors import BrokerUnavailable, DatabaseUnavailable, TooLargeForKafka, Unavailable
 from goalstream.observability import metrics
 from goalstream.streams.ports import Outbox
@@ -71,7 +71,8 @@ class Publisher:
             messages = [message for one in taken for message in one.messages]
             try:
                 acknowledged, _ = await self._send(messages, "live")
-                _observe(origin for one in taken for origin in one.origins)
+                if len(acknowledged) == len(messages):
+                    _observe(origin for one in taken for origin in one.origins)
                 await self._outbox.delete(acknowledged)
             except Unavailable as error:
                 metrics.PUBLISH_FAILURES.inc()
@@ -91,7 +92,13 @@ class Publisher:
                 found = len(portion.messages)
                 if found:
                     portion.acknowledged, portion.too_large = await self._send(portion.messages, "sweeper")
-                    _observe(Origin(at, None) for at in portion.since)
+                    acknowledged = set(portion.acknowledged)
+                    since = zip(portion.messages, portion.since, strict=True)
+                    _observe(
+                        Origin(at, None)
+                        for message, at in since
+                        if message.topic == GOAL_ACHIEVED_TOPIC and message in acknowledged
+                    )
                     log.info("swept", messages=len(portion.acknowledged))
 
     async def sweep_for_ever(self) -> None:

@@ -154,6 +154,12 @@ async def test_a_head_that_trickles_is_cut_off(client: httpx.AsyncClient, monkey
     assert answered.count(b"HTTP/1.1 200") == 1
 
 
+async def test_who_is_answered_before_the_body_is_whole_cannot_stay(client: httpx.AsyncClient) -> None:
+    head = f"POST {GOALS} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n"
+    answer = await raw(client, head.encode(), b"{")
+    assert answer.startswith(b"HTTP/1.1 401 ")
+
+
 async def test_who_is_answered_slowly_is_not_cut_off(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +199,19 @@ async def test_pages_of_other_origins_may_not_ask_unless_they_are_named(database
         assert "access-control-allow-origin" not in other.headers
 
 
-@pytest.mark.parametrize("origins", ["*", "app.example.com", "https://app.example.com/", "ftp://x", "https://x,*"])
+@pytest.mark.parametrize(
+    "origins",
+    [
+        "*",
+        "app.example.com",
+        "https://app.example.com/",
+        "ftp://x",
+        "https://x,*",
+        "https://",
+        "https://X.com",
+        "https://a@x.com",
+    ],
+)
 def test_origins_are_origins(origins: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOALSTREAM_CORS_ORIGINS", origins)
     with pytest.raises(SettingsError, match="GOALSTREAM_CORS_ORIGINS: must be origins such as"):

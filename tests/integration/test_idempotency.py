@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -155,7 +156,11 @@ async def test_of_many_at_once_one_does_it(client: httpx.AsyncClient) -> None:
     assert set(refused) <= {"idempotency_conflict"}
 
 
-@pytest.mark.parametrize("error", [DatabaseUnavailable("gone"), RuntimeError("a defect")], ids=["away", "defect"])
+@pytest.mark.parametrize(
+    "error",
+    [DatabaseUnavailable("gone"), asyncpg.ReadOnlySQLTransactionError("no primary"), RuntimeError("a defect")],
+    ids=["away", "read only", "defect"],
+)
 async def test_what_could_not_be_decided_is_undone_and_may_be_asked_again(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -164,7 +169,8 @@ async def test_what_could_not_be_decided_is_undone_and_may_be_asked_again(
         raise error
 
     monkeypatch.setattr("goalstream.storage.goals.insert_goal", insert_and_fail)
-    assert (await client.post(GOALS, json=TAG, headers=KEY)).status_code >= 500
+    failed = await client.post(GOALS, json=TAG, headers=KEY)
+    assert failed.status_code == (500 if isinstance(error, RuntimeError) else 503)
     monkeypatch.undo()
     assert await goals(client) == []
     assert (await client.post(GOALS, json=TAG, headers=KEY)).status_code == 201

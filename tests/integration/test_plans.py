@@ -135,6 +135,7 @@ READ: dict[str, set[str]] = {
     "roll_up._COUNT": _COUNTED | _ROLLUPS,
     "roll_up._DATE": {"all of rollups"},
     "roll_up._END_OF_PORTION": {"enrollments_of_workflow(account_id, workflow_id, entered_at)"},
+    "roll_up._IS_MORE": {"all of statistics_marks"},
     "roll_up._MAY_BEGIN": {"all of rollups"},
     "roll_up._OLDEST": {"all of rollups"},
     "roll_up._SUM_UP": {"rollup_spans_pkey(account_id, workflow_id, level, starts_at)"},

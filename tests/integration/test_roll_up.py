@@ -84,9 +84,10 @@ async def compare_cohorts(world: World, chance: random.Random, since: datetime, 
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_whatever_is_told_in_whatever_order_the_numbers_are_those_of_counting_everything(
-    world: World, rollup: RollUp, seed: int
+    world: World, rollup: RollUp, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Contradicting starts, late events, merges, deletions, statuses that revoke, and what retention removes."""
+    monkeypatch.setattr(roll_up, "MARKS_AT_ONCE", (3, 50_000)[seed % 2])
     chance = random.Random(seed)
     goals = [await world.add_goal(), await world.add_goal()]
     people = [(new_id(), new_id()) for _ in range(15)]
@@ -214,6 +215,34 @@ async def test_everything_committed_before_as_of_is_counted(world: World, rollup
         assert document["total_enrolled"] - 1 >= sum(moment <= document["as_of"] for moment in returned)
     await refresh(rollup)
     assert (await rolled_up(world))["total_enrolled"] == 1 + len(returned)
+
+
+async def test_a_portion_that_fails_leaves_those_before_it_counted(
+    world: World, rollup: RollUp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.tell(world.start())
+    await refresh(rollup)
+    before = (await rolled_up(world))["as_of"]
+    monkeypatch.setattr(roll_up, "MARKS_AT_ONCE", 2)
+    await world.tell(*(world.start(enrollment_id=new_id(), contact_id=new_id()) for _ in range(5)))
+    taken, sum_up = 0, roll_up._sum_up
+
+    async def fail_in_the_second(*values: Any, **options: Any) -> None:
+        nonlocal taken
+        taken += options["level"] == 1
+        if taken == 2:
+            raise ZeroDivisionError
+        await sum_up(*values, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(roll_up, "_sum_up", fail_in_the_second)
+        with pytest.raises(ZeroDivisionError):
+            await rollup.refresh(between_seconds=0)
+    (left,) = await world.rows("select count(*) as marks from statistics_marks")
+    assert left["marks"] == 3
+    assert (await rolled_up(world))["as_of"] == before, "not all that was committed by then is counted"
+    await refresh(rollup)
+    assert (await rolled_up(world))["total_enrolled"] == 6
 
 
 async def test_what_commits_during_a_roll_up_is_counted_by_the_next_one(world: World, rollup: RollUp) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
+from goalstream.domain.achievements import Achievement
 from goalstream.domain.events import Event, Outline
 from goalstream.domain.facts import EnrollmentStart, Fact, Match
 from goalstream.domain.goals import GoalType, GoalVersion, TagCriteria
@@ -28,8 +29,9 @@ from goalstream.streams.dead_letters import SHARE_WINDOW, DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.ports import Record
-from goalstream.streams.processor import Processor
+from goalstream.streams.processor import Processor, _origins
 from goalstream.streams.publisher import Publisher
+from tests.unit.domain import builders
 from tests.unit.streams.fakes import FakeGoals, FakeLedger, FakeOutbox, FakeProducer, message
 from tests.unit.streams.records import (
     ACCOUNT,
@@ -119,6 +121,23 @@ async def test_a_match_is_stored_and_then_settled_and_its_messages_are_handed_ov
     assert stage.ledger.calls == ["store", "settle"]
     assert [fact.event_id for fact in stage.ledger.stored] == ["e1", "e2"]
     assert stage.publisher._waiting.qsize() == 1
+
+
+async def test_an_achievement_is_as_old_as_the_last_record_that_it_needed() -> None:
+    match, early, late = builders.match(0), builders.at(0), builders.at(5)
+    found = Achievement(
+        enrollment_id="n1", contact_id="c1", match=match, recorded_at=late, revision=1, late=False, also_matched=(),
+        met=1, required=1, should_exit_workflow=True,
+    )  # fmt: skip
+    for fact, wanted in (
+        (match, early),
+        (builders.start(record_at=late), late),
+        (builders.start(record_at=late, enrollment_id="n2"), early),
+        (builders.status(0, record_at=late), late),
+        (builders.status(0, record_at=late, workflow_id="w2"), early),
+        (builders.match(1, record_at=late), late),
+    ):
+        assert [origin.record_at for origin in _origins([found], [match, fact])] == [wanted]
 
 
 async def test_an_enrollment_fact_needs_no_goal_table() -> None:
