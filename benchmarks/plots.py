@@ -12,6 +12,9 @@ from matplotlib.figure import Figure
 
 OURS, THEIRS, YARDSTICK = "#1a6fb5", "#8a8f98", "#c9ccd1"
 ROW_INCHES = 0.32
+MANY_GOALS = 1_000
+"""With fewer, a table weighs mostly what it needs anyway."""
+
 
 # The same results give the same file.
 mpl.rcParams.update({"svg.hashsalt": "goalstream", "font.size": 9})
@@ -69,6 +72,38 @@ def latency(points: Sequence[Mapping[str, Any]], key: str, title: str, path: Pat
     below.set_xticks(places, [f"{place:,}" for place in places])
     below.minorticks_off()
     below.set_xlabel(title)
+    for axes in (above, below):
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", color="#e6e8eb")
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def goal_table(points: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Events matched in a second of CPU above, bytes of a goal below, over the number of goals; a line for each of accounts."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    for accounts, colour in zip(
+        sorted({point["accounts"] for point in points}), (OURS, THEIRS, YARDSTICK), strict=False
+    ):
+        line = [point for point in points if point["accounts"] == accounts]
+        goals = [point["goals"] for point in line]
+        label = f"{accounts:,} {'account' if accounts == 1 else 'accounts'}"
+        above.plot(goals, [1e6 / point["us_per_event"] for point in line], marker="o", color=colour, label=label)
+        weighed = [point for point in line if point["goals"] >= MANY_GOALS]
+        below.plot(
+            [point["goals"] for point in weighed],
+            [point["bytes_per_goal"] for point in weighed],
+            marker="o",
+            color=colour,
+        )
+    above.set_ylabel("events a second")
+    above.yaxis.set_major_formatter("{x:,.0f}")
+    above.legend(frameon=False)
+    below.set_ylabel("bytes a goal")
+    below.set_xscale("log")
+    below.xaxis.set_major_formatter("{x:,.0f}")
+    below.set_xlabel("goals")
     for axes in (above, below):
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", color="#e6e8eb")
