@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Query, Request, Response
 
@@ -17,6 +17,8 @@ from goalstream.domain.times import parse_time
 
 Cursor = Annotated[str | None, Query(max_length=300, description="next_cursor of the page before")]
 Limit = Annotated[int, Query(ge=1, le=200, description="entries of a page at the most")]
+
+Entry = TypeVar("Entry")
 
 
 def encode_cursor(listing: str, *parts: datetime | str | int) -> str:
@@ -50,6 +52,12 @@ def uuid(part: object) -> str | None:
 def number(part: object) -> int | None:
     """A number in a cursor, as PostgreSQL knows them."""
     return part if isinstance(part, int) and not isinstance(part, bool) and 0 <= part < 1 << 63 else None
+
+
+def cut(found: Sequence[Entry], limit: int, cursor_of: Callable[[Entry], str]) -> tuple[Sequence[Entry], str | None]:
+    """A page of what was found, of which one more was asked for than it takes; and where it ends, if there is more."""
+    shown = found[:limit]
+    return shown, cursor_of(shown[-1]) if len(found) > limit else None
 
 
 def page(request: Request, document: dict[str, Any], next_cursor: str | None, *, limit: int) -> Response:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from goalstream.api.auth import Reader
 from goalstream.api.contract import AuditPage, GoalVersions, headers, problems
-from goalstream.api.cursors import Cursor, Limit, decode_cursor, encode_cursor, number, page
+from goalstream.api.cursors import Cursor, Limit, cut, decode_cursor, encode_cursor, number, page
 from goalstream.api.parts import Id, path_uuid
 from goalstream.storage.history import AuditKind, audit, goal_versions
 
@@ -38,8 +38,7 @@ async def list_audit(
     found = await audit(
         request.app.state.database, reader.account_id, workflow_id, kind=kind, limit=limit + 1, before=before
     )
-    entries = found[:limit]
-    next_cursor = encode_cursor("audit", entries[-1]["entry_id"]) if len(found) > limit else None
+    entries, next_cursor = cut(found, limit, lambda last: encode_cursor("audit", last["entry_id"]))
     shown = [{name: value for name, value in entry.items() if name != "entry_id"} for entry in entries]
     return page(request, {"entries": shown}, next_cursor, limit=limit)
 
@@ -60,6 +59,5 @@ async def list_versions(
     found = await goal_versions(
         request.app.state.database, reader.account_id, workflow_id, goal_id, limit=limit + 1, before=before
     )
-    versions = found[:limit]
-    next_cursor = encode_cursor("versions", versions[-1]["version"]) if len(found) > limit else None
+    versions, next_cursor = cut(found, limit, lambda last: encode_cursor("versions", last["version"]))
     return page(request, {"versions": versions}, next_cursor, limit=limit)

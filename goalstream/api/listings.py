@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from goalstream.api.auth import Reader
 from goalstream.api.contract import AchievementPage, WorkflowPage, headers, problems
-from goalstream.api.cursors import Cursor, Limit, decode_cursor, encode_cursor, moment, page, uuid
+from goalstream.api.cursors import Cursor, Limit, cut, decode_cursor, encode_cursor, moment, page, uuid
 from goalstream.api.parts import Id, invalid_query, path_uuid, query_moment
 from goalstream.domain.goals import GoalType
 from goalstream.domain.texts import is_uuid
@@ -60,8 +60,7 @@ async def list_workflows(request: Request, reader: Reader, limit: Limit = 50, cu
     """By id: every workflow that a goal, a status or an enrollment names. Of large ones `enrolled` is up to a minute old."""
     after = None if cursor is None else decode_cursor(cursor, "workflows", uuid)[0]
     found = await workflows(request.app.state.database, reader.account_id, limit=limit + 1, after=after)
-    shown = found[:limit]
-    next_cursor = encode_cursor("workflows", shown[-1]["workflow_id"]) if len(found) > limit else None
+    shown, next_cursor = cut(found, limit, lambda last: encode_cursor("workflows", last["workflow_id"]))
     return page(request, {"workflows": shown}, next_cursor, limit=limit)
 
 
@@ -104,11 +103,13 @@ async def list_of_contact(
 
 
 def _achievements(request: Request, found: Sequence[dict[str, Any]], limit: int) -> Response:
-    shown, next_cursor = found[:limit], None
-    if len(found) > limit:
-        last = shown[-1]
-        key = last["achieved_at"], last["workflow_enrollment_id"], last["goal_config_id"]
-        next_cursor = encode_cursor("achievements", *key)
+    shown, next_cursor = cut(
+        found,
+        limit,
+        lambda last: encode_cursor(
+            "achievements", last["achieved_at"], last["workflow_enrollment_id"], last["goal_config_id"]
+        ),
+    )
     return page(request, {"achievements": shown}, next_cursor, limit=limit)
 
 

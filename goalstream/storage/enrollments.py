@@ -195,9 +195,18 @@ async def _workflow_facts(
         for row in await connection.fetch(_GOAL_VERSIONS, *uuid_columns(workflows, 2)):
             version = goal_version(row)
             versions[version.account_id, version.workflow_id].append(version)
-        for status in values_of(WorkflowStatus, await connection.fetch(_STATUSES, *uuid_columns(workflows, 2))):
-            statuses[status.account_id, status.workflow_id].append(status)
+        statuses = await read_statuses(connection, workflows)
     return versions, statuses
+
+
+async def read_statuses(
+    connection: Connection, workflows: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], list[WorkflowStatus]]:
+    """Every status of workflows, by (account id, workflow id), in no order."""
+    statuses: dict[tuple[str, str], list[WorkflowStatus]] = defaultdict(list)
+    for status in values_of(WorkflowStatus, await connection.fetch(_STATUSES, *uuid_columns(workflows, 2))):
+        statuses[status.account_id, status.workflow_id].append(status)
+    return statuses
 
 
 def _start(row: Row) -> EnrollmentStart:

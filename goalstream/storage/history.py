@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from goalstream.domain.messages import goal_document
 from goalstream.errors import GoalNotFound
 from goalstream.storage import codecs
 from goalstream.storage.codecs import decode_json
+from goalstream.storage.goal_versions import Goal
 from goalstream.storage.pool import Database, Row
 
 _LAST_VERSION = (1 << 31) - 1
@@ -77,11 +77,5 @@ async def audit(
 
 def _version(row: Row, created_by: str) -> dict[str, Any]:
     version = codecs.goal_version(row)
-    return goal_document(version) | {
-        "effective_from": version.effective_from,
-        "created_at": version.created_at,
-        "updated_at": row["written_at"],
-        "created_by": created_by,
-        "updated_by": row["written_by"],
-        "is_deleted": version.is_deleted,
-    }
+    goal = Goal(version=version, created_by=created_by, updated_at=row["written_at"], updated_by=row["written_by"])
+    return goal.document() | {"is_deleted": version.is_deleted}

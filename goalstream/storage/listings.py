@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,27 +11,26 @@ from goalstream.domain.circumstances import last_status
 from goalstream.domain.facts import WorkflowStatus
 from goalstream.domain.messages import achievement_document
 from goalstream.storage.achievements import COLUMNS, achievement_of
-from goalstream.storage.codecs import uuid_columns, values_of
 from goalstream.storage.contacts import read_families
+from goalstream.storage.enrollments import read_statuses
 from goalstream.storage.pool import Connection, Database, Row
 
-# Workflows have no table of their own: what names one makes it known. Each step looks up the next id in every index.
-_WORKFLOWS = """
+
+def _next_workflow(after: str) -> str:
+    """SQL: the first id after one, of all that a goal, a status or an enrollment names; a look-up in each index."""
+    return f"""(select least(
+        (select workflow_id from goals where account_id = $1 and workflow_id > {after} order by workflow_id limit 1),
+        (select workflow_id from workflow_statuses where account_id = $1 and workflow_id > {after} order by workflow_id limit 1),
+        (select workflow_id from enrollments
+          where account_id = $1 and entered_at is not null and workflow_id > {after} order by workflow_id limit 1)))"""
+
+
+# Workflows have no table of their own: what names one makes it known.
+_WORKFLOWS = f"""
 with recursive known as (
-    select (select least(
-        (select workflow_id from goals where account_id = $1 and workflow_id > $2 order by workflow_id limit 1),
-        (select workflow_id from workflow_statuses where account_id = $1 and workflow_id > $2 order by workflow_id limit 1),
-        (select workflow_id from enrollments
-          where account_id = $1 and entered_at is not null and workflow_id > $2 order by workflow_id limit 1)
-        )) as workflow_id, 1 as number
+    select {_next_workflow("$2")} as workflow_id, 1 as number
      union all
-    select (select least(
-        (select workflow_id from goals where account_id = $1 and workflow_id > known.workflow_id order by workflow_id limit 1),
-        (select workflow_id from workflow_statuses
-          where account_id = $1 and workflow_id > known.workflow_id order by workflow_id limit 1),
-        (select workflow_id from enrollments
-          where account_id = $1 and entered_at is not null and workflow_id > known.workflow_id order by workflow_id limit 1)
-        )), number + 1
+    select {_next_workflow("known.workflow_id")}, number + 1
       from known
      where known.workflow_id is not null and number < $3)
 select known.workflow_id::text,
@@ -48,12 +46,6 @@ select known.workflow_id::text,
   from known
  where known.workflow_id is not null
  order by known.workflow_id
-"""
-
-_STATUSES = """
-select told.account_id::text, told.workflow_id::text, name, status, goal_logic, occurred_at, source, event_id, record_at
-  from unnest(uuids($1), uuids($2)) as wanted (account_id, workflow_id)
-  join workflow_statuses told on told.account_id = wanted.account_id and told.workflow_id = wanted.workflow_id
 """
 
 
@@ -104,11 +96,8 @@ async def workflows(database: Database, account_id: str, *, limit: int, after: s
     """
     async with database.transaction(account_id) as connection:
         rows = await connection.fetch(_WORKFLOWS, account_id, after or _BEFORE_ALL, limit)
-        wanted = uuid_columns([(account_id, row["workflow_id"]) for row in rows], 2)
-        told: dict[str, list[WorkflowStatus]] = defaultdict(list)
-        for status in values_of(WorkflowStatus, await connection.fetch(_STATUSES, *wanted)):
-            told[status.workflow_id].append(status)
-    return [_workflow(row, last_status(told[row["workflow_id"]])) for row in rows]
+        statuses = await read_statuses(connection, [(account_id, row["workflow_id"]) for row in rows])
+    return [_workflow(row, last_status(statuses.get((account_id, row["workflow_id"]), ()))) for row in rows]
 
 
 def _workflow(row: Row, told: WorkflowStatus | None) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Housekeeping: statistics are brought up to date, and one worker at a time deletes what no fact can change any more, and what nobody may keep for longer.
+"""Housekeeping: statistics are brought up to date, and one worker at a time deletes what no fact can change any more, and what
+nobody may keep for longer.
 
 A match is judged by facts whose records are at most the allowed lateness L later, and may have been recorded L after it
 occurred; so 2 L after its record everything that bears on it is in Kafka. Whether all that has been settled too is asked of

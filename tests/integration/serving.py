@@ -24,10 +24,11 @@ def settings_of(database_url: str, **values: Any) -> Settings:
     return Settings.model_validate({"database_url": database_url, "jwt_secret": JWT_SECRET, "http_port": 0} | values)
 
 
-def bearer() -> dict[str, str]:
+def bearer(account_id: str = ACCOUNT) -> dict[str, str]:
+    """The header of somebody who may read and write the goals of an account."""
     token = issue_token(
         JWT_SECRET,
-        account_id=ACCOUNT,
+        account_id=account_id,
         subject="ada",
         scope="goals:read goals:write",
         expires_in_seconds=600,

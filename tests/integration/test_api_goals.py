@@ -18,6 +18,7 @@ from goalstream.api.tokens import issue_token
 from goalstream.config import Settings
 from goalstream.storage.pool import Database
 from tests.conftest import JWT_SECRET
+from tests.integration.serving import bearer
 
 ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
 OTHER_ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000002"
@@ -40,15 +41,7 @@ async def client_of(app: FastAPI) -> AsyncIterator[ClientOf]:
     made = []
 
     def make(account_id: str) -> httpx.AsyncClient:
-        token = issue_token(
-            JWT_SECRET,
-            account_id=account_id,
-            subject="ada",
-            scope="goals:read goals:write",
-            expires_in_seconds=600,
-            now=int(time.time()),
-        )
-        headers = {"authorization": f"Bearer {token}"}
+        headers = bearer(account_id)
         made.append(httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=headers))
         return made[-1]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -13,13 +12,13 @@ import httpx
 import pytest
 
 from goalstream.api.app import create_app
-from goalstream.api.tokens import issue_token
 from goalstream.config import Settings
 from goalstream.domain.goals import FormCriteria, TagCriteria
 from goalstream.storage.pool import Database
 from goalstream.storage.roll_up import RollUp
 from tests.conftest import JWT_SECRET
 from tests.integration.builders import World, new_id
+from tests.integration.serving import bearer
 
 
 @pytest.fixture
@@ -30,11 +29,7 @@ async def world(database: Database) -> World:
 @pytest.fixture
 async def client(api_database: Database, world: World) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(Settings.model_validate({"jwt_secret": JWT_SECRET}), api_database)
-    token = issue_token(
-        JWT_SECRET, account_id=world.account_id, subject="ada", scope="goals:read goals:write",
-        expires_in_seconds=600, now=int(time.time()),
-    )  # fmt: skip
-    headers = {"authorization": f"Bearer {token}"}
+    headers = bearer(world.account_id)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://api/api/v1", headers=headers) as found:
         yield found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 from fastapi import FastAPI
 
 from goalstream.api.app import create_app
-from goalstream.api.tokens import issue_token
 from goalstream.config import Settings
 from goalstream.errors import DatabaseUnavailable
 from goalstream.storage.cleaning import Cleaner
@@ -22,6 +20,7 @@ from goalstream.storage.goal_versions import insert_goal
 from goalstream.storage.idempotency import claim
 from goalstream.storage.pool import Database
 from tests.conftest import JWT_SECRET
+from tests.integration.serving import bearer
 
 ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
 OTHER_ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000002"
@@ -45,16 +44,8 @@ async def client_of(app: FastAPI) -> AsyncIterator[ClientOf]:
     made = []
 
     def make(account_id: str) -> httpx.AsyncClient:
-        token = issue_token(
-            JWT_SECRET,
-            account_id=account_id,
-            subject="ada",
-            scope="goals:read goals:write",
-            expires_in_seconds=600,
-            now=int(time.time()),
-        )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        headers = {"authorization": f"Bearer {token}"}
+        headers = bearer(account_id)
         made.append(httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers))
         return made[-1]
 

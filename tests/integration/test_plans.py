@@ -106,7 +106,6 @@ READ: dict[str, set[str]] = {
     "ledger._UPDATE_ENROLLMENTS": {"enrollments_pkey(account_id, enrollment_id)"},
     "listings._OF_CONTACT": {"achievements_of_contact(contact_id, account_id, achieved_at)"},
     "listings._OF_WORKFLOW": {"achievements_of_workflow(workflow_id, account_id, achieved_at)"},
-    "listings._STATUSES": {"workflow_statuses_pkey(account_id, workflow_id)"},
     # Large workflows are few.
     "listings._WORKFLOWS": {
         "goals_of_workflow(account_id, workflow_id)",
