@@ -2,7 +2,10 @@
 
 app       the application           server     running it              auth          who may do what, and how often
 goals     routes of goals           stats      routes of statistics    activation    a workflow's goals checked
+history   versions and audit        listings   workflows, achievements  cursors      where a page ended
 bodies    what requests hold        contract   the OpenAPI document    schemas       its request bodies
+documents what comes out            examples   one of each             idempotency   a repeated request
+hardening what holds for every request
 problems  how errors are told       pages      /docs                   parts         what routes share
 gate      who asks                  tokens     JWT, and their rules    rate_limit    token buckets
 jwks      which public keys count   remote_keys  keeping them fresh    fetch         reading a document from elsewhere

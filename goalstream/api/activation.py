@@ -6,7 +6,8 @@ from fastapi import APIRouter, Request, Response
 
 from goalstream.api.auth import Reader
 from goalstream.api.bodies import read_body
-from goalstream.api.contract import ActivationDocument, headers, problems
+from goalstream.api.contract import headers, problems
+from goalstream.api.documents import ActivationDocument
 from goalstream.api.idempotency import REPLAYED, IdempotencyKey, answer_once
 from goalstream.api.parts import Id, json_response, path_uuid
 from goalstream.api.problems import ApiError

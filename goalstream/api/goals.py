@@ -9,8 +9,9 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from goalstream.api.auth import Reader, Writer
 from goalstream.api.bodies import parse_changes, parse_new_goal, parse_object, read_json, read_object
-from goalstream.api.contract import GoalDocument, GoalList, headers, links_to_goal, problems
+from goalstream.api.contract import headers, links_to_goal, problems
 from goalstream.api.cursors import Cursor, Limit, decode_cursor, encode_cursor, moment, page, uuid
+from goalstream.api.documents import GoalDocument, GoalList
 from goalstream.api.idempotency import REPLAYED, IdempotencyKey, answer_once
 from goalstream.api.parts import Id, json_response, path_uuid
 from goalstream.api.problems import ApiError

@@ -7,8 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from goalstream.api.auth import Reader
-from goalstream.api.contract import AuditPage, GoalVersions, headers, problems
+from goalstream.api.contract import headers, problems
 from goalstream.api.cursors import Cursor, Limit, cut, decode_cursor, encode_cursor, number, page
+from goalstream.api.documents import AuditPage, GoalVersions
 from goalstream.api.parts import Id, path_uuid
 from goalstream.storage.history import AuditKind, audit, goal_versions
 

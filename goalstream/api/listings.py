@@ -8,8 +8,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from goalstream.api.auth import Reader
-from goalstream.api.contract import AchievementPage, WorkflowPage, headers, problems
+from goalstream.api.contract import headers, problems
 from goalstream.api.cursors import Cursor, Limit, cut, decode_cursor, encode_cursor, moment, page, uuid
+from goalstream.api.documents import AchievementPage, WorkflowPage
 from goalstream.api.parts import Id, invalid_query, path_uuid, query_moment
 from goalstream.domain.goals import GoalType
 from goalstream.domain.texts import is_uuid

@@ -1,0 +1,221 @@
+"""What comes out of the API, as the OpenAPI document describes it; the JSON itself is written from the rooms below."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from goalstream.domain.goals import GoalType
+
+
+class ProblemItem(BaseModel):
+    """One thing that is wrong."""
+
+    pointer: str = Field(
+        description="JSON pointer (RFC 6901) into the body, or /query/…, /header/… and /goals/<goal id>/…"
+    )
+    message: str
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457 problem details; `message` is the first problem."""
+
+    type: str = Field(examples=["urn:goalstream:problem:criteria_empty"])
+    title: str
+    status: int
+    detail: str
+    error: str = Field(examples=["criteria_empty"])
+    message: str = Field(examples=["Goal criteria cannot be empty"])
+    errors: list[ProblemItem]
+
+
+class GoalDocument(BaseModel):
+    """A goal in its newest version."""
+
+    model_config = ConfigDict(title="Goal")
+
+    id: UUID
+    workflow_id: UUID
+    account_id: UUID
+    goal_type: GoalType
+    criteria: dict[str, str | bool] = Field(description="canonical: without nulls, amounts as decimal strings")
+    is_active: bool
+    version: int = Field(ge=1)
+    window: str | None = Field(description="ISO 8601 duration", examples=["P7D"])
+    measure_after_exit: str | None = Field(description="ISO 8601 duration", examples=["PT36H"])
+    effective_from: datetime = Field(description="from when this version is in force")
+    created_at: datetime
+    updated_at: datetime
+    created_by: str
+    updated_by: str
+
+
+class GoalList(BaseModel):
+    """A page of a workflow's goals."""
+
+    goals: list[GoalDocument]
+    total: int
+    offset: int
+    limit: int
+    next_cursor: str | None
+
+
+class GoalVersion(GoalDocument):
+    """A goal in one of its versions."""
+
+    model_config = ConfigDict(title="GoalVersion")
+
+    is_deleted: bool = Field(description="true of the last version of a deleted goal")
+
+
+class GoalVersions(BaseModel):
+    """A page of a goal's versions, newest first."""
+
+    versions: list[GoalVersion]
+    next_cursor: str | None
+
+
+class AuditEntry(BaseModel):
+    """What was changed or decided. `before` and `after` are goals, or what an achievement was."""
+
+    at: datetime
+    actor: str = Field(description="a token's subject, an API key, or goalstream", examples=["ada"])
+    action: str = Field(examples=["goal_created", "goal_changed", "goal_deleted", "achieved", "moved", "revoked"])
+    goal_id: UUID | None
+    version: int | None = Field(description="of the goal")
+    enrollment_id: UUID | None
+    contact_id: UUID | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    effective_from: datetime | None
+
+
+class AuditPage(BaseModel):
+    """A page of a workflow's audit, newest first."""
+
+    entries: list[AuditEntry]
+    next_cursor: str | None
+
+
+class WorkflowDocument(BaseModel):
+    """A workflow, as far as it is known."""
+
+    model_config = ConfigDict(title="Workflow")
+
+    workflow_id: UUID
+    name: str | None
+    status: str | None = Field(examples=["active"])
+    goal_logic: Literal["any", "all"]
+    goals: int = Field(ge=0, description="that are not deleted")
+    enrolled: int = Field(ge=0, description="enrollments with a known start")
+
+
+class WorkflowPage(BaseModel):
+    """A page of an account's workflows, by id."""
+
+    workflows: list[WorkflowDocument]
+    next_cursor: str | None
+
+
+class TriggerEvent(BaseModel):
+    """The event that achieved a goal."""
+
+    event_id: str
+    source: str
+    event_type: str
+    occurred_at: datetime
+    data: dict[str, Any] | None = Field(description="null where the contact was deleted")
+
+
+class AchievementMetadata(BaseModel):
+    """How it came about."""
+
+    late: bool
+    also_matched: list[UUID]
+    occurred_at_source: str
+    clock_ahead: bool
+
+
+class AchievementProgress(BaseModel):
+    """Goals of the workflow that were met, of those that its logic requires."""
+
+    met: int
+    required: int
+
+
+class AchievementDocument(BaseModel):
+    """An achievement as `workflow.goal.achieved` tells it."""
+
+    model_config = ConfigDict(title="Achievement")
+
+    achievement_id: UUID
+    account_id: UUID
+    workflow_id: UUID
+    workflow_enrollment_id: UUID
+    contact_id: UUID
+    goal_config_id: UUID
+    goal_version: int
+    goal_type: GoalType
+    achieved_at: datetime
+    recorded_at: datetime
+    revision: int = Field(ge=1)
+    trigger_event: TriggerEvent
+    metadata: AchievementMetadata
+    progress: AchievementProgress
+    should_exit_workflow: bool
+    revoked_at: datetime | None
+    revoked_reason: str | None
+
+
+class AchievementPage(BaseModel):
+    """A page of achievements, newest first."""
+
+    achievements: list[AchievementDocument]
+    next_cursor: str | None
+
+
+class ActivationDocument(BaseModel):
+    """A workflow whose goals name only what exists."""
+
+    model_config = ConfigDict(title="ActivationCheck")
+
+    valid: Literal[True]
+    goals: int = Field(ge=0, description="how many goals are active")
+
+
+class Conversion(BaseModel):
+    """Of the enrollments counted, how many achieved something."""
+
+    achieved: int
+    conversion_rate: float = Field(description="percent, one decimal", ge=0, le=100)
+
+
+class SeriesPoint(BaseModel):
+    """The enrollments that entered in one hour, day or week."""
+
+    start: datetime
+    total_enrolled: int
+    goals_achieved: int
+    conversion_rate: float
+
+
+class Statistics(BaseModel):
+    """How well a workflow's goals convert; hours have one decimal."""
+
+    workflow_id: UUID
+    total_enrolled: int
+    goals_achieved: int
+    conversion_rate: float = Field(description="percent, one decimal", ge=0, le=100)
+    avg_time_to_goal_hours: float | None
+    median_time_to_goal_hours: float | None
+    p90_time_to_goal_hours: float | None
+    fastest_time_to_goal_hours: float | None
+    slowest_time_to_goal_hours: float | None
+    by_goal_type: dict[GoalType, Conversion]
+    by_goal: dict[UUID, Conversion]
+    computed_at: datetime
+    as_of: datetime
+    series: list[SeriesPoint] | None = None
