@@ -86,6 +86,16 @@ class Settings(BaseSettings):
     dead_letter_max_share: float = Field(
         0.5, ge=0, le=1, description="share of the last 1,000 records of a partition that stops a worker; 0: never"
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        description="OpenTelemetry collector that a worker's traces go to (OTLP over HTTP), such as http://collector:4318",
+    )
+    trace_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of the traces that are recorded, among those that their producers record or do not decide on",
+    )
     log_format: Literal["json", "console"] = Field("json", description="how log lines are written")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
 
@@ -98,7 +108,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a secret, and not a key or certificate that others may know")
         return secret
 
-    @field_validator("jwks_url", "api_url")
+    @field_validator("jwks_url", "api_url", "otlp_endpoint")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None:
