@@ -6,8 +6,6 @@ import asyncio
 import json
 import re
 import shutil
-import subprocess
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,52 +14,15 @@ import httpx
 import pytest
 
 from goalstream.domain.goals import TagCriteria
-from goalstream.domain.texts import is_uuid
-from goalstream.domain.times import parse_time
 from goalstream.storage.pool import Database
 from tests.integration.builders import World, new_id
 from tests.integration.serving import ACCOUNT, bearer, serving, settings_of, until_ready
+from tests.pages import ROOT, documents, examples, is_like, run
 
-PAGE = Path(__file__).parents[2] / "docs" / "http.md"
+PAGE = ROOT / "docs" / "http.md"
 WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
 MEASURED = "cccccccc-0000-4000-8000-000000000001"
-_BLOCK = re.compile(r"^```(sh|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _CRITERIA = re.compile(r"^\| `(\w+)` \| `(\{.*?\})` \|", re.MULTILINE)
-
-
-def examples() -> Iterator[tuple[str, list[Any]]]:
-    """Commands, each with the documents that are shown below them."""
-    blocks = _BLOCK.findall(PAGE.read_text("utf-8"))
-    for (kind, text), (following, shown) in zip(blocks, [*blocks[1:], ("", "")], strict=True):
-        if kind == "sh":
-            yield text, documents(shown) if following == "json" else []
-
-
-def documents(text: str) -> list[Any]:
-    """JSON documents one after the other."""
-    decoder, found = json.JSONDecoder(), []
-    while text := text.strip():
-        document, end = decoder.raw_decode(text)
-        found.append(document)
-        text = text[end:]
-    return found
-
-
-def is_like(found: Any, shown: Any) -> bool:
-    """Whether an answer is what is shown; an id may be another id, and a time another time."""
-    if isinstance(shown, dict):
-        return (
-            isinstance(found, dict) and list(found) == list(shown) and all(is_like(found[k], shown[k]) for k in shown)
-        )
-    if isinstance(shown, list):
-        return isinstance(found, list) and len(found) == len(shown) and all(map(is_like, found, shown))
-    if isinstance(shown, str) and isinstance(found, str):
-        for kind in (is_uuid, parse_time):
-            if kind(shown):
-                return bool(kind(found))
-    if isinstance(shown, float):  # jq writes 40.0 as 40
-        return isinstance(found, int | float) and found == shown
-    return type(found) is type(shown) and found == shown
 
 
 async def measure(database: Database) -> None:
@@ -86,9 +47,7 @@ async def test_every_example_does_what_is_shown(database_url: str, database: Dat
     assert shutil.which("curl"), "install curl"
     assert shutil.which("jq"), "install jq"
     await measure(database)
-    script = "set -euo pipefail\n"
-    found: list[Any] = []
-    shown: list[Any] = []
+    script, shown = "", list[Any]()
     async with serving(settings_of(database_url)) as (client, _):
         await until_ready(client, lambda answer: answer.is_success)
         environment = {
@@ -98,23 +57,15 @@ async def test_every_example_does_what_is_shown(database_url: str, database: Dat
             "WORKFLOW": WORKFLOW,
             "MEASURED": MEASURED,
         }
-        for commands, below in examples():
+        for commands, below in examples(PAGE):
             script += commands + "\necho\n"
             shown += below
-        run = await asyncio.to_thread(
-            subprocess.run,
-            ["bash", "-c", script],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    assert run.returncode == 0, run.stderr
-    found = documents(run.stdout)
+        done = await asyncio.to_thread(run, script, environment, tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = documents(done.stdout)
     for one, other in zip(found, shown, strict=False):
         assert is_like(one, other), f"{one}\nis not as\n{other}"
-    assert len(found) == len(shown), run.stdout
+    assert len(found) == len(shown), done.stdout
 
 
 @pytest.mark.parametrize(("goal_type", "criteria"), _CRITERIA.findall(PAGE.read_text("utf-8")))
@@ -131,7 +82,7 @@ async def test_every_line_of_criteria_makes_a_goal(database_url: str, goal_type:
 
 
 def test_what_is_compared_could_differ() -> None:
-    assert len(list(examples())) > 10
+    assert len(list(examples(PAGE))) > 10
     assert is_like({"a": [1, "2026-01-01T00:00:00Z"]}, {"a": [1, "2020-01-01T00:00:00Z"]})
     assert not is_like({"a": [1]}, {"a": [1, 2]})
     assert not is_like({"a": 1, "b": 2}, {"a": 1})
