@@ -19,6 +19,7 @@ from rich.progress import Progress
 
 from goalstream.storage.migrate import migrate
 from goalstream.storage.pool import Database
+from goalstream.streams.connection import Kafka
 from goalstream.streams.topics import ENROLLMENT_STARTED, EVENT_TOPICS, create_topics
 
 PARTITIONS = 4
@@ -120,7 +121,9 @@ class Workload:
         }
 
     async def create_topics(self) -> None:
-        await create_topics(self.kafka, prefix=self.prefix, partitions=PARTITIONS, replication_factor=0)
+        await create_topics(
+            Kafka(bootstrap_servers=self.kafka), prefix=self.prefix, partitions=PARTITIONS, replication_factor=0
+        )
 
     async def create_goals(self) -> None:
         """Migrates and writes 1,000 goals, in force for 30 days. Exits where the database holds goals already."""

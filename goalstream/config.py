@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -18,6 +18,9 @@ from goalstream.errors import SettingsError
 from goalstream.tls import client_context, require_certificates
 
 PREFIX = "GOALSTREAM_"
+
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+"""As PostgreSQL's own clients call them; only the last two look at the server's certificate."""
 
 
 class Settings(BaseSettings):
@@ -225,6 +228,13 @@ class Settings(BaseSettings):
     def _is_postgresql(cls, url: SecretStr) -> SecretStr:
         if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must begin with postgresql://")
+        options = dict(parse_qsl(url.get_secret_value().partition("?")[2]))
+        if (mode := options.get("sslmode", "prefer")) not in SSL_MODES:
+            raise ValueError(f"has sslmode={mode}, which is none of {', '.join(SSL_MODES)}")
+        for file in filter(None, (options.get("sslrootcert"), certificate := options.get("sslcert"))):
+            require_certificates(file)
+        if certificate and (key := options.get("sslkey")):
+            client_context(cert_file=certificate, key_file=key, key_password=options.get("sslpassword", ""))
         return url
 
     @field_validator("kafka_bootstrap_servers")

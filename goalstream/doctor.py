@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from importlib import metadata
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from goalstream.api.jwks_checkup import check_jwks
 from goalstream.config import Settings
@@ -17,6 +17,7 @@ from goalstream.errors import GoalstreamError, SettingsError, Unavailable
 from goalstream.observability.findings import Finding, Verdict, ok, unknown, warning, wrong
 from goalstream.storage.checkup import DatabaseCheckup
 from goalstream.streams.checkup import KafkaCheckup
+from goalstream.streams.connection import Kafka
 from goalstream.streams.group_checkup import GroupCheckup
 
 CHECK_SECONDS = 20.0
@@ -46,9 +47,10 @@ class Result(NamedTuple):
 def checks(settings: Settings, now: Clock) -> list[Check]:
     """All checks, in the order in which they are shown."""
     url, prefix = settings.database_url.get_secret_value(), settings.kafka_topic_prefix
-    database = DatabaseCheckup(url)
-    kafka = KafkaCheckup(settings.kafka_bootstrap_servers, topic_prefix=prefix)
-    group = GroupCheckup(settings.kafka_bootstrap_servers, group_id=settings.kafka_group_id, topic_prefix=prefix)
+    database = DatabaseCheckup(url, is_local=_is_local(url))
+    way = Kafka.of(settings)
+    kafka = KafkaCheckup(way, topic_prefix=prefix)
+    group = GroupCheckup(way, group_id=settings.kafka_group_id, topic_prefix=prefix)
 
     async def judged_settings() -> Finding:
         return judge_settings(settings)
@@ -59,7 +61,11 @@ def checks(settings: Settings, now: Clock) -> list[Check]:
         Check("database", database.reach, "is PostgreSQL running, and GOALSTREAM_DATABASE_URL right?"),
         Check("migrations", database.migrations),
         Check("row security", database.row_security),
-        Check("kafka", kafka.reach, "is Kafka running, and GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS right?"),
+        Check(
+            "kafka",
+            kafka.reach,
+            "is Kafka running, and are GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS and …_SECURITY_PROTOCOL right?",
+        ),
         Check("topics", kafka.topics),
         Check("group", group.group),
         Check("database clock", lambda: database.clock(now)),
@@ -100,7 +106,7 @@ def worst(results: Sequence[Result]) -> Verdict:
 def judge_settings(settings: Settings) -> Finding:
     """The settings: what is fine on a developer's machine and unsafe in production."""
     url, chosen = settings.database_url.get_secret_value(), settings.model_fields_set
-    host = url.partition("://")[2].rpartition("@")[2]
+    sslmode = dict(parse_qsl(url.partition("?")[2])).get("sslmode", "")
     problems = [
         text
         for is_so, text in (
@@ -115,8 +121,12 @@ def judge_settings(settings: Settings) -> Finding:
             ("kafka_bootstrap_servers" not in chosen, "GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS is the default"),
             ("database_url" not in chosen, "GOALSTREAM_DATABASE_URL is the default, without password"),
             (
-                "sslmode=" not in url and not host.startswith(("/", *LOCAL_HOSTS)),
-                "GOALSTREAM_DATABASE_URL does not insist on TLS (sslmode=verify-full)",
+                not sslmode.startswith("verify-") and not _is_local(url),
+                "GOALSTREAM_DATABASE_URL does not insist on TLS with a verified certificate (sslmode=verify-full)",
+            ),
+            (
+                settings.kafka_security_protocol.endswith("PLAINTEXT") and not _are_local(settings),
+                f"GOALSTREAM_KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}: whoever comes between reads along",
             ),
             (settings.topic_replication_factor == 1, "GOALSTREAM_TOPIC_REPLICATION_FACTOR=1: a lost disk loses events"),
             (settings.metrics_port == 0, "GOALSTREAM_METRICS_PORT=0: nobody can see whether a worker is well"),
@@ -132,6 +142,16 @@ def judge_settings(settings: Settings) -> Finding:
     return ok(f"{len(chosen)} settings are chosen, the others are safe defaults")
 
 
+def _is_local(database_url: str) -> bool:
+    """Whether a socket of this machine or its loopback is what the URL names."""
+    return database_url.partition("://")[2].rpartition("@")[2].startswith(("/", *LOCAL_HOSTS))
+
+
+def _are_local(settings: Settings) -> bool:
+    servers = settings.kafka_bootstrap_servers.split(",")
+    return all(server.strip().rpartition(":")[0] in LOCAL_HOSTS for server in servers)
+
+
 def _is_plain_http(url: str | None) -> bool:
     parts = urlsplit(url or "")
     return parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1")
@@ -141,7 +161,8 @@ async def _look(check: Check) -> Finding:
     try:
         return await check.look()
     except Unavailable as error:
-        return wrong(_line(error), check.vital) if check.vital else unknown(f"cannot be asked: {_line(error)}")
+        sentence = error.sentence.split("\n", 1)[0]
+        return wrong(sentence, error.advice or check.vital) if check.vital else unknown(f"cannot be asked: {sentence}")
     except GoalstreamError as error:
         return wrong(_line(error), "")
     except Exception as error:  # noqa: BLE001 - a defect of one check: the others still tell what they found

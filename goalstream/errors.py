@@ -33,7 +33,14 @@ class GoalstreamError(Exception):
 
 
 class Unavailable(GoalstreamError):
-    """A service is away; the same work is tried again later, nothing is lost."""
+    """A service is away; the same work is tried again later, nothing is lost.
+
+    `advice` says what a person must mend first, where waiting alone does not help.
+    """
+
+    def __init__(self, sentence: str, *, advice: str = "") -> None:
+        super().__init__(f"{sentence}: {advice}" if advice else sentence)
+        self.sentence, self.advice = sentence, advice
 
 
 class DatabaseUnavailable(Unavailable):

@@ -27,6 +27,7 @@ from goalstream.storage.pool import Database
 from goalstream.storage.roll_up import RollUp
 from goalstream.streams.app import build_app
 from goalstream.streams.brokers import Brokers
+from goalstream.streams.connection import Kafka
 from goalstream.streams.dead_letters import REASONS, DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
@@ -77,8 +78,9 @@ class Worker:
             sees_all_accounts=True,
             on_statement=on_statement,
         )
-        self._brokers = Brokers(settings.kafka_bootstrap_servers, group_id=settings.kafka_group_id)
-        self._producer = Producer(settings.kafka_bootstrap_servers)
+        self._kafka = Kafka.of(settings)
+        self._brokers = Brokers(self._kafka, group_id=settings.kafka_group_id)
+        self._producer = Producer(self._kafka)
         prefix = settings.kafka_topic_prefix
         self._publisher = Publisher(self._producer, Outbox(self._database), topic_prefix=prefix, traces=self._traces)
         lateness = timedelta(seconds=settings.allowed_lateness_seconds)
@@ -100,7 +102,7 @@ class Worker:
         )
         self._housekeeper = Housekeeper(
             Cleaner(self._database),
-            Progress(settings.kafka_bootstrap_servers, group_id=settings.kafka_group_id, topic_prefix=prefix),
+            Progress(self._kafka, group_id=settings.kafka_group_id, topic_prefix=prefix),
             allowed_lateness=lateness,
             retention=timedelta(days=settings.retention_days),
         )
@@ -216,7 +218,7 @@ class Worker:
         log.info("worker_started", group=self._settings.kafka_group_id)
 
     async def _require_topics(self) -> None:
-        missing = await missing_topics(self._settings.kafka_bootstrap_servers, prefix=self._settings.kafka_topic_prefix)
+        missing = await missing_topics(self._kafka, prefix=self._settings.kafka_topic_prefix)
         if missing:
             raise BrokerUnavailable(f"topics are missing ({', '.join(missing)}): run `goalstream topics`")
 

@@ -19,6 +19,7 @@ import pytest_socket
 from goalstream.config import Settings
 from goalstream.storage.migrate import migrate
 from goalstream.storage.pool import Database
+from goalstream.streams.connection import Kafka
 from goalstream.streams.topics import ALL_TOPICS, create_topics
 from tests.services import tiers
 from tests.services.tiers import RunningKafka, Tier
@@ -189,7 +190,9 @@ async def topic_prefix(kafka: RunningKafka) -> str:
         for name in ALL_TOPICS:
             kafka.embedded.create_topic(prefix + name, 4)
     else:
-        await create_topics(kafka.bootstrap_servers, prefix=prefix, partitions=4, replication_factor=1)
+        await create_topics(
+            Kafka(bootstrap_servers=kafka.bootstrap_servers), prefix=prefix, partitions=4, replication_factor=1
+        )
     return prefix
 
 

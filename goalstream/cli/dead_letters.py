@@ -68,12 +68,13 @@ def show(
     letter_id: Annotated[str, typer.Argument(metavar="ID", help="as `list` shows it")], as_json: Json = False
 ) -> None:
     """Shows one dead letter with its headers and its value, which may hold personal data."""
+    from goalstream.streams.connection import Kafka
     from goalstream.streams.letter_topic import LetterTopic
 
     settings = settings_in_force()
     places = parse_places([letter_id])
     (letter,) = find(read_all(settings), places)
-    topic = LetterTopic(settings.kafka_bootstrap_servers, topic_prefix=settings.kafka_topic_prefix)
+    topic = LetterTopic(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix)
     records = within_deadline(lambda: topic.records([letter]))
     if letter.place not in records:
         raise OperatorError(f"dead letter {letter_id} was deleted by Kafka at this moment")
@@ -99,6 +100,7 @@ def redrive(
     yes: Yes = False,
 ) -> None:
     """Sends records again to the topics that they came from, with their original timestamps; each once."""
+    from goalstream.streams.connection import Kafka
     from goalstream.streams.redrive import Redriver
 
     settings = settings_in_force()
@@ -113,7 +115,7 @@ def redrive(
         include_done=include_done,
     )
     letters = choose(settings, choice)
-    redriver = Redriver(settings.kafka_bootstrap_servers, topic_prefix=settings.kafka_topic_prefix)
+    redriver = Redriver(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix)
     shipments, refused = within_deadline(lambda: redriver.plan(letters)) if letters else ([], {})
     if dry_run:
         for target, letter in shipments:
@@ -147,6 +149,7 @@ def drop(
     yes: Yes = False,
 ) -> None:
     """Marks dead letters as done with; Kafka keeps them as long as its retention says."""
+    from goalstream.streams.connection import Kafka
     from goalstream.streams.redrive import Redriver
 
     settings = settings_in_force()
@@ -158,7 +161,7 @@ def drop(
         _confirm(f"Mark {len(letters)} dead letters as dropped?", yes)
 
         async def mark(on_done: Callable[[int], None]) -> None:
-            async with Redriver(settings.kafka_bootstrap_servers, topic_prefix=settings.kafka_topic_prefix) as redriver:
+            async with Redriver(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix) as redriver:
                 await redriver.drop(letters, on_done)
 
         with _progress("dropping", len(letters)) as on_done:

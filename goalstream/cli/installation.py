@@ -37,12 +37,13 @@ def migrate(
 
 def topics() -> None:
     """Creates the topics that are missing, and tells where existing ones differ."""
+    from goalstream.streams.connection import Kafka
     from goalstream.streams.topics import create_topics
 
     settings = settings_in_force()
     reports = within_deadline(
         lambda: create_topics(
-            settings.kafka_bootstrap_servers,
+            Kafka.of(settings),
             prefix=settings.kafka_topic_prefix,
             partitions=settings.topic_partitions,
             replication_factor=settings.topic_replication_factor,

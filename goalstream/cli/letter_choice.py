@@ -65,9 +65,10 @@ def choose(settings: Settings, choice: Choice) -> list[Letter]:
 
 def read_all(settings: Settings) -> Collection:
     """Everything on the dead-letter topic, with progress. Raises BrokerUnavailable, or OperatorError without the topic."""
+    from goalstream.streams.connection import Kafka
     from goalstream.streams.letter_topic import LetterTopic
 
-    topic = LetterTopic(settings.kafka_bootstrap_servers, topic_prefix=settings.kafka_topic_prefix)
+    topic = LetterTopic(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix)
     with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("reading", total=None)
         return within_deadline(

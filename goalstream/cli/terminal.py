@@ -44,7 +44,10 @@ def printable(text: str) -> str:
 
 
 def within_deadline(action: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
-    """Repeats an action while its service is away, for 30 seconds at most. Raises what it raised last."""
+    """Repeats an action while its service is away, for 30 seconds at most, and not where a person must mend something first.
+
+    Raises what it raised last.
+    """
 
     async def run() -> _Result:
         deadline = time.monotonic() + GIVE_UP_SECONDS
@@ -52,9 +55,9 @@ def within_deadline(action: Callable[[], Coroutine[Any, Any, _Result]]) -> _Resu
             began = time.monotonic()
             try:
                 return await action()
-            except Unavailable:
+            except Unavailable as error:
                 now = time.monotonic()
-                if now + 1 + (now - began) > deadline:  # the next attempt may take as long
+                if error.advice or now + 1 + (now - began) > deadline:  # the next attempt may take as long
                     raise
             await asyncio.sleep(1)
 

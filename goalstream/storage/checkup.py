@@ -37,6 +37,8 @@ select count(*)
  where relation.relnamespace = current_schema()::regnamespace and relation.relkind in ('r', 'p')
 """
 
+_TLS = "select version from pg_stat_ssl where pid = pg_backend_pid() and ssl"
+
 _ROLE = "select current_user as name, rolsuper, rolbypassrls from pg_roles where rolname = current_user"
 
 _OUTBOX = """
@@ -48,15 +50,22 @@ select count(*) as depth, extract(epoch from clock_timestamp() - min(publish_aft
 class DatabaseCheckup:
     """The checks; each opens a connection of its own, and raises DatabaseUnavailable where PostgreSQL does not answer."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, *, is_local: bool) -> None:
+        """`is_local`: what the connection carries does not leave this machine."""
+        self._url, self._is_local = url, is_local
 
     async def reach(self) -> Finding:
-        """Whether it answers, and is new enough."""
+        """Whether it answers, is new enough, and is spoken to encrypted where others could listen."""
         begin = time.monotonic()
         async with self._connection() as connection:
             took_ms = (time.monotonic() - begin) * 1000
-            return judge_version(connection.get_server_version().major, await _version(connection), took_ms)
+            return judge_connection(
+                connection.get_server_version().major,
+                await _version(connection),
+                took_ms,
+                tls=await connection.fetchval(_TLS),
+                is_local=self._is_local,
+            )
 
     async def migrations(self) -> Finding:
         """Whether every migration of this release is applied."""
@@ -104,11 +113,13 @@ class DatabaseCheckup:
                 await connection.close(timeout=1)
 
 
-def judge_version(major: int, version: str, took_ms: float) -> Finding:
-    """PostgreSQL's version."""
-    sentence = f"PostgreSQL {version} answers in {took_ms:.0f} ms"
+def judge_connection(major: int, version: str, took_ms: float, *, tls: str | None, is_local: bool) -> Finding:
+    """PostgreSQL's version, and that of TLS on the way to it (None: not encrypted)."""
+    sentence = f"PostgreSQL {version} answers in {took_ms:.0f} ms, {f'encrypted ({tls})' if tls else 'not encrypted'}"
     if major < LEAST_VERSION:
         return wrong(sentence, f"goalstream needs PostgreSQL {LEAST_VERSION} or newer")
+    if not (tls or is_local):
+        return warning(sentence, "set sslmode=verify-full and sslrootcert in GOALSTREAM_DATABASE_URL")
     return ok(sentence)
 
 

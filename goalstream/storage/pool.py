@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Protocol, TypeAlias
@@ -44,7 +45,28 @@ def translated_errors() -> Iterator[None]:
     except _REFUSED as error:
         raise RefusedByDatabase(f"{type(error).__name__}: {error}") from error
     except _PASSING as error:
-        raise DatabaseUnavailable(f"{type(error).__name__}: {error}") from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: Exception) -> DatabaseUnavailable:
+    match error:
+        case ssl.SSLCertVerificationError():
+            return DatabaseUnavailable(
+                f"PostgreSQL shows a certificate that is not taken: {error.verify_message}",
+                advice="look at sslrootcert in GOALSTREAM_DATABASE_URL, and at the names in that certificate",
+            )
+        case ConnectionError() if "rejected SSL upgrade" in str(error):
+            return DatabaseUnavailable(
+                "PostgreSQL does not speak TLS",
+                advice="set ssl=on there, or look at sslmode in GOALSTREAM_DATABASE_URL",
+            )
+        case asyncpg.ClientConfigurationError():
+            first_line = str(error).partition("\n")[0]
+            return DatabaseUnavailable(
+                f"PostgreSQL is not asked: {first_line}", advice="look at GOALSTREAM_DATABASE_URL"
+            )
+        case _:
+            return DatabaseUnavailable(f"{type(error).__name__}: {error}")
 
 
 async def _keep_session(_: asyncpg.Connection[asyncpg.Record]) -> None:

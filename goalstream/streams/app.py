@@ -10,6 +10,7 @@ from yarl import URL
 
 from goalstream.config import Settings
 from goalstream.streams.agents import agent
+from goalstream.streams.connection import Kafka
 from goalstream.streams.processor import Processor
 from goalstream.streams.topics import READ_TOPICS
 from goalstream.streams.transport import BatchConsumerThread, BatchTransport, OneBatchPerTopic
@@ -34,6 +35,7 @@ def build_app(settings: Settings, processor: Processor, on_fatal: Callable[[Exce
     app = App(
         settings.kafka_group_id,
         broker=broker,
+        broker_credentials=credentials(Kafka.of(settings)),
         store="memory://",
         value_serializer="raw",
         key_serializer="raw",
@@ -66,3 +68,15 @@ def build_app(settings: Settings, processor: Processor, on_fatal: Callable[[Exce
         channel = app.topic(settings.kafka_topic_prefix + topic, value_serializer="raw", key_serializer="raw")
         app.agent(channel, name=f"on_{topic.replace('.', '_')}")(agent(topic, processor, on_fatal))
     return app
+
+
+def credentials(kafka: Kafka) -> faust.auth.Credentials | None:
+    """What Faust gives to its consumer and its producer."""
+    if kafka.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            mechanism=kafka.sasl_mechanism,
+            username=kafka.sasl_username,
+            password=kafka.sasl_password,
+            ssl_context=kafka.ssl_context,
+        )
+    return None if kafka.ssl_context is None else faust.SSLCredentials(kafka.ssl_context)

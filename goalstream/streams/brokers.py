@@ -7,7 +7,7 @@ import asyncio
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from goalstream.errors import BrokerUnavailable
+from goalstream.streams.connection import Kafka
 
 ANSWER_MS = 1_000
 """The client's own limit: where a timeout of ours cuts it short, aiokafka 0.14 leaves its connection open."""
@@ -21,8 +21,8 @@ NEVER_MS = 2**31
 class Brokers:
     """The brokers, as far as the group of workers needs them."""
 
-    def __init__(self, bootstrap_servers: str, *, group_id: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, kafka: Kafka, *, group_id: str) -> None:
+        self._kafka = kafka
         self._group_id = group_id
         self._client: AIOKafkaClient | None = None
 
@@ -31,7 +31,7 @@ class Brokers:
         try:
             if self._client is None:
                 self._client = AIOKafkaClient(
-                    bootstrap_servers=self._bootstrap_servers,
+                    **self._kafka.options,
                     request_timeout_ms=ANSWER_MS,
                     metadata_max_age_ms=NEVER_MS,
                 )
@@ -41,7 +41,7 @@ class Brokers:
             await self._client.coordinator_lookup(CoordinationType.GROUP, self._group_id)
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
-            raise BrokerUnavailable(f"Kafka does not answer: {type(error).__name__} {error}") from error
+            raise await self._kafka.unavailable(error) from error
 
     async def close(self) -> None:
         """Ends the connection; the next question makes a new one."""

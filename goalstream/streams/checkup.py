@@ -15,9 +15,9 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 from aiokafka.protocol.admin import ApiVersionRequest
 
 from goalstream.domain.times import from_milliseconds
-from goalstream.errors import BrokerUnavailable
 from goalstream.observability.findings import Finding, counted, judge_clock, ok, unknown, wrong
 from goalstream.streams import reading
+from goalstream.streams.connection import Kafka
 from goalstream.streams.quorum import controller_clock_ms
 from goalstream.streams.topics import ALL_TOPICS, wanted_config
 
@@ -34,8 +34,8 @@ _KAFKA_4_FETCH = 4
 class KafkaCheckup:
     """The checks; each raises BrokerUnavailable where Kafka does not answer."""
 
-    def __init__(self, bootstrap_servers: str, *, topic_prefix: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, kafka: Kafka, *, topic_prefix: str) -> None:
+        self._kafka = kafka
         self._topics = {topic_prefix + topic: wanted_config(topic) for topic in ALL_TOPICS}
 
     async def reach(self) -> Finding:
@@ -49,7 +49,7 @@ class KafkaCheckup:
 
     async def topics(self) -> Finding:
         """Whether the topics exist, have leaders, and are set as they must be."""
-        async with reading.admin(self._bootstrap_servers) as client:
+        async with reading.admin(self._kafka) as client:
             existing = set(await client.list_topics())
             missing = [topic for topic in self._topics if topic not in existing]
             # Only those that exist: a broker may make a topic that it is asked about.
@@ -82,14 +82,12 @@ class KafkaCheckup:
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[AIOKafkaClient]:
-        client = AIOKafkaClient(
-            bootstrap_servers=self._bootstrap_servers, request_timeout_ms=reading.REQUEST_TIMEOUT_MS
-        )
+        client = AIOKafkaClient(**self._kafka.options, request_timeout_ms=reading.REQUEST_TIMEOUT_MS)
         try:
             await client.bootstrap()
             yield client
         except (KafkaError, OSError, TimeoutError) as error:
-            raise BrokerUnavailable(f"Kafka at {self._bootstrap_servers} does not answer: {error}") from error
+            raise await self._kafka.unavailable(error) from error
         finally:
             await client.close()
 

@@ -16,6 +16,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, IncompatibleBroke
 from goalstream.observability.findings import Finding, counted, ok, unknown, warning, wrong
 from goalstream.streams import reading
 from goalstream.streams.checkup import NOT_TOLD
+from goalstream.streams.connection import Kafka
 from goalstream.streams.letters import read_letter
 from goalstream.streams.topics import DEAD_LETTER, READ_TOPICS
 
@@ -39,8 +40,8 @@ class Members(NamedTuple):
 class GroupCheckup:
     """The checks; each raises BrokerUnavailable where Kafka does not answer."""
 
-    def __init__(self, bootstrap_servers: str, *, group_id: str, topic_prefix: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, kafka: Kafka, *, group_id: str, topic_prefix: str) -> None:
+        self._kafka = kafka
         self._group_id = group_id
         self._topics = [topic_prefix + topic for topic in READ_TOPICS]
         self._dead_letter = topic_prefix + DEAD_LETTER
@@ -48,8 +49,8 @@ class GroupCheckup:
     async def group(self) -> Finding:
         """How far the workers are behind, and whether they go on."""
         async with (
-            reading.admin(self._bootstrap_servers) as client,
-            reading.reader(self._bootstrap_servers) as consumer,
+            reading.admin(self._kafka) as client,
+            reading.reader(self._kafka) as consumer,
         ):
             partitions = await reading.partitions_of(client, self._topics)
             if not partitions:
@@ -64,7 +65,7 @@ class GroupCheckup:
                 behind = await reading.behind(consumer, second)
             members = await self._members(client)
         if not has_moved:
-            behind = await reading.that_hold_records(self._bootstrap_servers, behind)
+            behind = await reading.that_hold_records(self._kafka, behind)
         lag: Counter[str] = Counter()
         for partition, (begin, end) in behind.items():
             lag[partition.topic] += end - begin
@@ -74,9 +75,9 @@ class GroupCheckup:
         """How much of the last hour's records was set aside."""
         since = now() - timedelta(hours=DEAD_LETTER_HOURS)
         since_ms = int(since.timestamp() * 1000)
-        async with reading.admin(self._bootstrap_servers) as client:
+        async with reading.admin(self._kafka) as client:
             partitions = await reading.partitions_of(client, [*self._topics, self._dead_letter])
-        async with reading.reader(self._bootstrap_servers) as consumer:
+        async with reading.reader(self._kafka) as consumer:
             stretches = await _since(consumer, partitions, since_ms)
         reasons: Counter[str] = Counter()
 
@@ -86,7 +87,7 @@ class GroupCheckup:
                 reasons[letter.reason] += 1
 
         await reading.read(
-            self._bootstrap_servers,
+            self._kafka,
             {
                 partition: stretch
                 for partition, (stretch, _) in stretches.items()

@@ -9,6 +9,7 @@ from aiokafka import TopicPartition
 
 from goalstream.errors import OperatorError
 from goalstream.streams import reading
+from goalstream.streams.connection import Kafka
 from goalstream.streams.letters import Collection, Letter, Place
 from goalstream.streams.ports import Record
 from goalstream.streams.topics import DEAD_LETTER
@@ -23,8 +24,8 @@ REPORT_EVERY = 100
 class LetterTopic:
     """What lies on the dead-letter topic. Everything raises BrokerUnavailable while Kafka is away."""
 
-    def __init__(self, bootstrap_servers: str, *, topic_prefix: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, kafka: Kafka, *, topic_prefix: str) -> None:
+        self._kafka = kafka
         self._topic = topic_prefix + DEAD_LETTER
 
     async def read(self, on_progress: Callable[[int, int], None]) -> Collection:
@@ -32,7 +33,7 @@ class LetterTopic:
 
         Raises OperatorError when there is no such topic.
         """
-        stretches = await reading.whole_topic(self._bootstrap_servers, self._topic)
+        stretches = await reading.whole_topic(self._kafka, self._topic)
         total = sum(end - begin for begin, end in stretches.values())
         collection = Collection()
         count = 0
@@ -44,7 +45,7 @@ class LetterTopic:
             if count % REPORT_EVERY == 0:
                 on_progress(count, total)
 
-        await reading.read(self._bootstrap_servers, stretches, take)
+        await reading.read(self._kafka, stretches, take)
         return collection
 
     async def records(self, letters: Sequence[Letter]) -> dict[Place, Record]:
@@ -71,5 +72,5 @@ class LetterTopic:
             if (place := Place(record.partition, record.offset)) in wanted:
                 found[place] = record
 
-        await reading.read(self._bootstrap_servers, stretches, take)
+        await reading.read(self._kafka, stretches, take)
         return found

@@ -16,6 +16,7 @@ from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from goalstream.errors import BrokerUnavailable, TooLargeForKafka
+from goalstream.streams.connection import Kafka
 
 log = structlog.get_logger()
 
@@ -37,8 +38,8 @@ Outgoing = tuple[str, bytes | None, bytes | None, list[Header]]
 class Producer:
     """An idempotent producer, made anew after a timeout: what it still had in flight can then never surprise us."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, kafka: Kafka) -> None:
+        self._kafka = kafka
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
         self._ending: set[asyncio.Task[None]] = set()
@@ -90,7 +91,7 @@ class Producer:
         async with self._starting:
             if self._producer is None:
                 producer = AIOKafkaProducer(
-                    bootstrap_servers=self._bootstrap_servers,
+                    **self._kafka.options,
                     enable_idempotence=True,
                     acks="all",
                     linger_ms=0,

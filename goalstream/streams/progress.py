@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from goalstream.streams import reading
+from goalstream.streams.connection import Kafka
 from goalstream.streams.topics import READ_TOPICS
 
 LOOK_SECONDS = 1.0
@@ -13,8 +14,8 @@ LOOK_SECONDS = 1.0
 class Progress:
     """The group's place on all topics that it reads."""
 
-    def __init__(self, bootstrap_servers: str, *, group_id: str, topic_prefix: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, kafka: Kafka, *, group_id: str, topic_prefix: str) -> None:
+        self._kafka = kafka
         self._group_id = group_id
         self._topics = [topic_prefix + topic for topic in READ_TOPICS]
 
@@ -23,7 +24,7 @@ class Progress:
 
         Raises BrokerUnavailable.
         """
-        async with reading.admin(self._bootstrap_servers) as admin, reading.reader(self._bootstrap_servers) as consumer:
+        async with reading.admin(self._kafka) as admin, reading.reader(self._kafka) as consumer:
             partitions = await reading.partitions_of(admin, self._topics)
             ends = await consumer.end_offsets(partitions)
             before = None
@@ -35,7 +36,7 @@ class Progress:
                     if begin < ends[partition]
                 }
                 if left and acknowledged == before:
-                    left = dict(await reading.that_hold_records(self._bootstrap_servers, left))
+                    left = dict(await reading.that_hold_records(self._kafka, left))
                 if not left:
                     return
                 before = acknowledged

@@ -11,7 +11,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
-from goalstream.errors import BrokerUnavailable, OperatorError
+from goalstream.errors import OperatorError
+from goalstream.streams.connection import Kafka
 from goalstream.streams.topics import LARGE_MAX_BYTES
 
 REQUEST_TIMEOUT_MS = 8_000
@@ -26,10 +27,10 @@ Stretches = Mapping[TopicPartition, tuple[int, int]]
 
 
 @asynccontextmanager
-async def reader(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
+async def reader(kafka: Kafka) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without a group. Raises BrokerUnavailable, also for what Kafka says inside the block."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        **kafka.options,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         request_timeout_ms=REQUEST_TIMEOUT_MS,
@@ -41,20 +42,20 @@ async def reader(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
         await asyncio.sleep(0)
         yield consumer
     except (KafkaError, OSError, TimeoutError) as error:
-        raise BrokerUnavailable(f"Kafka at {bootstrap_servers} does not answer: {_said(error)}") from error
+        raise await kafka.unavailable(error) from error
     finally:
         await consumer.stop()
 
 
 @asynccontextmanager
-async def admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client. Raises BrokerUnavailable, also for what Kafka says inside the block."""
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    client = AIOKafkaAdminClient(**kafka.options, request_timeout_ms=REQUEST_TIMEOUT_MS)
     try:
         await client.start()
         yield client
     except (KafkaError, OSError, TimeoutError) as error:
-        raise BrokerUnavailable(f"Kafka at {bootstrap_servers} does not answer: {_said(error)}") from error
+        raise await kafka.unavailable(error) from error
     finally:
         await client.close()
 
@@ -71,13 +72,13 @@ async def partitions_of(client: AIOKafkaAdminClient, topics: Iterable[str]) -> l
     ]
 
 
-async def whole_topic(bootstrap_servers: str, topic: str) -> Stretches:
+async def whole_topic(kafka: Kafka, topic: str) -> Stretches:
     """All that a topic holds at this moment. Raises BrokerUnavailable, or OperatorError where it does not exist."""
-    async with admin(bootstrap_servers) as client:
+    async with admin(kafka) as client:
         partitions = await partitions_of(client, [topic])
     if not partitions:
         raise OperatorError(f"topic {topic} does not exist: run `goalstream topics`")
-    async with reader(bootstrap_servers) as consumer:
+    async with reader(kafka) as consumer:
         begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
     return {partition: (begins[partition], ends[partition]) for partition in partitions}
 
@@ -103,13 +104,11 @@ async def behind(consumer: AIOKafkaConsumer, acknowledged: Mapping[TopicPartitio
     return {partition: (begin, end) for partition, (begin, end) in stretches.items() if begin < end}
 
 
-async def that_hold_records(bootstrap_servers: str, stretches: Stretches) -> Stretches:
+async def that_hold_records(kafka: Kafka, stretches: Stretches) -> Stretches:
     """The stretches without those short ones that hold no record. Raises BrokerUnavailable."""
     short = {partition: (begin, end) for partition, (begin, end) in stretches.items() if end - begin <= SHORT_STRETCH}
     with_records: set[TopicPartition] = set()
-    await read(
-        bootstrap_servers, short, lambda record: with_records.add(TopicPartition(record.topic, record.partition))
-    )
+    await read(kafka, short, lambda record: with_records.add(TopicPartition(record.topic, record.partition)))
     return {
         partition: stretch
         for partition, stretch in stretches.items()
@@ -117,12 +116,12 @@ async def that_hold_records(bootstrap_servers: str, stretches: Stretches) -> Str
     }
 
 
-async def read(bootstrap_servers: str, stretches: Stretches, take: Callable[[Any], None]) -> None:
+async def read(kafka: Kafka, stretches: Stretches, take: Callable[[Any], None]) -> None:
     """Hands every record of the stretches to `take`, each partition in order. Raises BrokerUnavailable."""
     open_ends = {partition: end for partition, (begin, end) in stretches.items() if begin < end}
     if not open_ends:
         return
-    async with reader(bootstrap_servers) as consumer:
+    async with reader(kafka) as consumer:
         consumer.assign(list(open_ends))
         for partition in open_ends:
             consumer.seek(partition, stretches[partition][0])
@@ -144,7 +143,3 @@ async def read(bootstrap_servers: str, stretches: Stretches, take: Callable[[Any
 async def _are_passed(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
     """Also where nothing comes any more: what was read of may have been deleted meanwhile, or holds only the broker's own."""
     return all([await consumer.position(partition) >= end for partition, end in ends.items()])
-
-
-def _said(error: BaseException) -> str:
-    return str(error) if isinstance(error, KafkaError) else f"{type(error).__name__} {error}".strip()

@@ -19,6 +19,7 @@ from aiokafka.errors import BrokerResponseError, KafkaError
 
 from goalstream.errors import BrokerUnavailable
 from goalstream.streams import reading
+from goalstream.streams.connection import Kafka
 from goalstream.streams.letter_topic import LetterTopic
 from goalstream.streams.letters import ATTEMPTS_HEADER, MARK_HEADER, Letter, Mark, Place
 from goalstream.streams.ports import Record
@@ -82,10 +83,10 @@ def redriven_headers(letter: Letter) -> list[Header]:
 class Redriver:
     """Sends dead letters back, and marks them; open for a block. Everything raises BrokerUnavailable while Kafka is away."""
 
-    def __init__(self, bootstrap_servers: str, *, topic_prefix: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, kafka: Kafka, *, topic_prefix: str) -> None:
+        self._kafka = kafka
         self._topic_prefix = topic_prefix
-        self._letters = LetterTopic(bootstrap_servers, topic_prefix=topic_prefix)
+        self._letters = LetterTopic(kafka, topic_prefix=topic_prefix)
         self._producer: AIOKafkaProducer | None = None
 
     async def __aenter__(self) -> Self:
@@ -98,7 +99,7 @@ class Redriver:
 
     async def plan(self, letters: Sequence[Letter]) -> tuple[list[Shipment], Refusals]:
         """As `plan`, with the topics that there are."""
-        async with reading.admin(self._bootstrap_servers) as client:
+        async with reading.admin(self._kafka) as client:
             found = await reading.partitions_of(client, {letter.origin.topic for letter in letters})
         counts = Counter(partition.topic for partition in found)
         return plan(letters, topic_prefix=self._topic_prefix, partitions=counts)
@@ -170,15 +171,15 @@ class Redriver:
             await self._close()
             if isinstance(error, BrokerResponseError) and not error.retriable:
                 raise _Refusal(f"Kafka refuses it: {error}") from error
+            why = await self._kafka.unavailable(error)
             raise BrokerUnavailable(
-                f"Kafka at {self._bootstrap_servers} does not acknowledge ({type(error).__name__}); what was done is marked: "
-                "repeat the command to go on"
+                f"{why.sentence}; what was done is marked", advice=why.advice or "repeat the command to go on"
             ) from error
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
             self._producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap_servers,
+                **self._kafka.options,
                 enable_idempotence=True,
                 acks="all",
                 # What came compressed may be larger than its topic takes without.

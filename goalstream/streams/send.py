@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from goalstream.errors import BrokerUnavailable, OperatorError
+from goalstream.streams.connection import Kafka
 from goalstream.streams.topics import READ_TOPICS
 
 SEND_TIMEOUT_SECONDS = 30
@@ -32,7 +33,7 @@ class SendReport:
 
 
 async def send_files(
-    names: Sequence[str], *, bootstrap_servers: str, prefix: str, on_problem: Callable[[str], None], console: Console
+    names: Sequence[str], *, kafka: Kafka, prefix: str, on_problem: Callable[[str], None], console: Console
 ) -> SendReport:
     """Sends every line of the files (`-`: standard input), keyed by contact, and waits for Kafka's acknowledgement.
 
@@ -44,7 +45,7 @@ async def send_files(
         lines = numbered_lines(names, stack)
         progress = stack.enter_context(Progress(console=console, transient=True, disable=not console.is_terminal))
         task = progress.add_task("sending", total=None)
-        producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, enable_idempotence=True, linger_ms=5)
+        producer = AIOKafkaProducer(**kafka.options, enable_idempotence=True, linger_ms=5)
         try:
             async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
                 await producer.start()
@@ -62,9 +63,10 @@ async def send_files(
                     progress.update(task, advance=PORTION)
             await _acknowledged(portion, report)
         except (KafkaError, OSError, TimeoutError) as error:
+            why = await kafka.unavailable(error)
             raise BrokerUnavailable(
-                f"Kafka at {bootstrap_servers} does not acknowledge ({type(error).__name__}); {report.sent} were sent. "
-                "Is it running? Set GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS"
+                f"{why.sentence}; {report.sent} were sent",
+                advice=why.advice or "is it running? Set GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS",
             ) from error
         finally:
             await producer.stop()

@@ -18,6 +18,7 @@ from goalstream.domain.messages import (
     GOAL_REVOKED_TOPIC,
 )
 from goalstream.errors import BrokerUnavailable
+from goalstream.streams.connection import Kafka
 
 ENROLLMENT_STARTED = "workflow.enrollment.started"
 ENROLLMENT_ENDED = "workflow.enrollment.ended"
@@ -74,14 +75,12 @@ def wanted_config(name: str) -> dict[str, str]:
     return config
 
 
-async def create_topics(
-    bootstrap_servers: str, *, prefix: str, partitions: int, replication_factor: int
-) -> list[TopicReport]:
+async def create_topics(kafka: Kafka, *, prefix: str, partitions: int, replication_factor: int) -> list[TopicReport]:
     """Creates the topics that are missing and tells where existing ones differ. Raises BrokerUnavailable.
 
     A replication factor of 0 stands for three replicas, or as many as there are brokers.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=ADMIN_TIMEOUT_MS)
+    admin = AIOKafkaAdminClient(**kafka.options, request_timeout_ms=ADMIN_TIMEOUT_MS)
     try:
         await admin.start()
         try:
@@ -104,7 +103,7 @@ async def create_topics(
         finally:
             await admin.close()
     except (KafkaError, OSError, TimeoutError) as error:
-        raise BrokerUnavailable(f"Kafka at {bootstrap_servers} does not answer: {error}") from error
+        raise await kafka.unavailable(error) from error
 
 
 async def _described(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, Any]:
@@ -120,9 +119,9 @@ async def _described(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, 
             await asyncio.sleep(HEAR_SECONDS)
 
 
-async def missing_topics(bootstrap_servers: str, *, prefix: str) -> list[str]:
+async def missing_topics(kafka: Kafka, *, prefix: str) -> list[str]:
     """The names of topics that do not exist yet, with prefix. Raises BrokerUnavailable."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=ADMIN_TIMEOUT_MS)
+    admin = AIOKafkaAdminClient(**kafka.options, request_timeout_ms=ADMIN_TIMEOUT_MS)
     try:
         await admin.start()
         try:
@@ -130,7 +129,7 @@ async def missing_topics(bootstrap_servers: str, *, prefix: str) -> list[str]:
         finally:
             await admin.close()
     except (KafkaError, OSError, TimeoutError) as error:
-        raise BrokerUnavailable(f"Kafka at {bootstrap_servers} does not answer: {error}") from error
+        raise await kafka.unavailable(error) from error
     return [prefix + name for name in ALL_TOPICS if prefix + name not in existing]
 
 

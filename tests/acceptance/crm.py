@@ -17,6 +17,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from goalstream.config import Settings
+from goalstream.streams.connection import Kafka
 from goalstream.streams.topics import READ_TOPICS
 
 WAIT_SECONDS = 30
@@ -40,8 +41,8 @@ class Crm:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._prefix = settings.kafka_topic_prefix
-        self._servers = settings.kafka_bootstrap_servers
-        self._producer = AIOKafkaProducer(bootstrap_servers=self._servers, enable_idempotence=True)
+        self._kafka = Kafka.of(settings)
+        self._producer = AIOKafkaProducer(**self._kafka.options, enable_idempotence=True)
 
     async def __aenter__(self) -> Crm:
         await self._producer.start()
@@ -64,7 +65,7 @@ class Crm:
     async def read(self, topic: str, count: int) -> list[Any]:
         """The first `count` records of a topic. Raises TimeoutError when there are fewer."""
         consumer = AIOKafkaConsumer(
-            self._prefix + topic, bootstrap_servers=self._servers, auto_offset_reset="earliest", fetch_max_wait_ms=50
+            self._prefix + topic, **self._kafka.options, auto_offset_reset="earliest", fetch_max_wait_ms=50
         )
         await consumer.start()
         try:
@@ -80,7 +81,7 @@ class Crm:
     async def committed_everything(self) -> bool:
         """Whether the worker's group has committed up to the end of every topic that it reads."""
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers, group_id=self._settings.kafka_group_id, enable_auto_commit=False
+            **self._kafka.options, group_id=self._settings.kafka_group_id, enable_auto_commit=False
         )
         await consumer.start()
         try:

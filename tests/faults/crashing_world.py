@@ -17,6 +17,7 @@ from goalstream.observability.health import Health
 from goalstream.storage.ledger import Ledger
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Database
+from goalstream.streams import connection
 from goalstream.streams.dead_letters import DeadLetters
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
@@ -123,15 +124,15 @@ class _Producer(Producer):
     """Puts one record after the other into our Kafka, each a moment after the one before, unless `link` loses something."""
 
     def __init__(self, kafka: Kafka) -> None:
-        super().__init__("nowhere:9092")
-        self._kafka = kafka
+        super().__init__(connection.Kafka(bootstrap_servers="nowhere:9092"))
+        self._log = kafka
         self.link = Link.WELL
 
     async def send(self, records: Sequence[Outgoing]) -> None:
         for record in records:
             await asyncio.sleep(0)
             if self.link is not Link.LOSES_REQUESTS:
-                self._kafka.published.append(record)
+                self._log.published.append(record)
         await asyncio.sleep(0)
         if self.link is not Link.WELL:
             raise BrokerUnavailable("nobody has answered")

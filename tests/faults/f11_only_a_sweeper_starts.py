@@ -15,6 +15,7 @@ from random import Random
 from goalstream.storage.ledger import PUBLISH_AHEAD_SECONDS
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Database
+from goalstream.streams.connection import Kafka
 from goalstream.streams.producer import Producer
 from goalstream.streams.publisher import Publisher
 from tests.faults import acknowledged, evidence
@@ -93,7 +94,8 @@ async def _pending(here: Stage) -> Sequence[tuple[str, str]]:
 @asynccontextmanager
 async def _sweeping(here: Stage, kafka: str) -> AsyncIterator[None]:
     """The product's sweeper, and nothing else of a worker."""
-    database, producer = Database(here.database_url, size=2, sees_all_accounts=True), Producer(kafka)
+    database = Database(here.database_url, size=2, sees_all_accounts=True)
+    producer = Producer(Kafka(bootstrap_servers=kafka))
     sweeping = asyncio.create_task(
         Publisher(producer, Outbox(database), topic_prefix=here.prefix).sweep_for_ever(), name="sweeper"
     )

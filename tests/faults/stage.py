@@ -20,6 +20,7 @@ from confluent_kafka import KafkaException
 from goalstream.errors import Unavailable
 from goalstream.storage.migrate import migrate
 from goalstream.storage.pool import Database
+from goalstream.streams.connection import Kafka
 from goalstream.streams.topics import READ_TOPICS, create_topics
 from tests.faults import evidence
 from tests.faults.breakable import Breakable
@@ -232,7 +233,12 @@ async def stage(ground: Ground, name: str, *, topics: bool = True, **settings: s
         made = Stage(ground, name, url, {name.upper(): value for name, value in settings.items()})
         try:
             if topics:
-                await create_topics(ground.kafka, prefix=made.prefix, partitions=PARTITIONS, replication_factor=1)
+                await create_topics(
+                    Kafka(bootstrap_servers=ground.kafka),
+                    prefix=made.prefix,
+                    partitions=PARTITIONS,
+                    replication_factor=1,
+                )
             yield made
         finally:
             await made.close()

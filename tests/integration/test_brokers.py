@@ -11,6 +11,7 @@ from aiokafka.client import AIOKafkaClient
 from goalstream.config import Settings
 from goalstream.errors import BrokerUnavailable
 from goalstream.streams.brokers import Brokers
+from goalstream.streams.connection import Kafka
 from goalstream.worker import Worker
 from tests.services.broker import free_ports
 from tests.services.tiers import RunningKafka
@@ -19,7 +20,7 @@ WAIT_SECONDS = 30
 
 
 async def test_brokers_that_are_there_answer_again_and_again(kafka: RunningKafka) -> None:
-    brokers = Brokers(kafka.bootstrap_servers, group_id="of nobody")
+    brokers = Brokers(Kafka(bootstrap_servers=kafka.bootstrap_servers), group_id="of nobody")
     async with asyncio.timeout(WAIT_SECONDS):
         while not await _answer(brokers):  # noqa: ASYNC110 - the first coordinator of a cluster takes a moment
             await asyncio.sleep(0.1)
@@ -38,7 +39,7 @@ async def _answer(brokers: Brokers) -> bool:
 
 
 async def test_brokers_that_are_not_there_are_unavailable() -> None:
-    brokers = Brokers(f"127.0.0.1:{free_ports(1)[0]}", group_id="of nobody")
+    brokers = Brokers(Kafka(bootstrap_servers=f"127.0.0.1:{free_ports(1)[0]}"), group_id="of nobody")
     with pytest.raises(BrokerUnavailable, match="does not answer"):
         await brokers.answer()
     await brokers.close()
@@ -62,7 +63,7 @@ async def test_brokers_that_know_of_none_yet_are_unavailable(
     kafka: RunningKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("goalstream.streams.brokers.AIOKafkaClient", ClientOfFencedBrokers)
-    brokers = Brokers(kafka.bootstrap_servers, group_id="of nobody")
+    brokers = Brokers(Kafka(bootstrap_servers=kafka.bootstrap_servers), group_id="of nobody")
     with pytest.raises(BrokerUnavailable, match="does not answer"):
         await brokers.answer()
     await brokers.close()

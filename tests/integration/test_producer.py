@@ -18,6 +18,7 @@ from goalstream.dev.kafka import EmbeddedKafka
 from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC, GOAL_EXIT_TOPIC
 from goalstream.errors import BrokerUnavailable, TooLargeForKafka
 from goalstream.streams import producer as producing
+from goalstream.streams.connection import Kafka
 from goalstream.streams.producer import MAX_BATCH_BYTES, Outgoing, Producer
 from goalstream.streams.topics import DEAD_LETTER, create_topics
 from tests.integration.test_services import needs_java
@@ -36,7 +37,7 @@ async def _read(kafka: RunningKafka, topic: str, count: int) -> list[ConsumerRec
 
 
 async def _send(kafka: RunningKafka, records: Sequence[Outgoing]) -> None:
-    producer = Producer(kafka.bootstrap_servers)
+    producer = Producer(Kafka(bootstrap_servers=kafka.bootstrap_servers))
     try:
         async with asyncio.timeout(WAIT_SECONDS):
             await producer.send(records)
@@ -79,7 +80,7 @@ async def test_a_record_that_is_too_large_for_its_topic_is_told_apart_from_those
     topic = topic_prefix + GOAL_EXIT_TOPIC
     records: list[Outgoing] = [(topic, str(number).encode(), b"small", []) for number in range(20)]
     records[7] = (topic, b"7", b"." * 2_000_000, [])
-    producer = Producer(kafka.bootstrap_servers)
+    producer = Producer(Kafka(bootstrap_servers=kafka.bootstrap_servers))
     try:
         with pytest.raises(TooLargeForKafka) as raised:
             await producer.send(records)
@@ -103,8 +104,9 @@ async def test_a_producer_that_was_given_up_leaves_nothing_running(
 ) -> None:
     monkeypatch.setattr(producing, "SEND_TIMEOUT_SECONDS", 1)
     with Cluster(heap="256m") as broker:
-        await create_topics(broker.bootstrap_servers, prefix="", partitions=1, replication_factor=1)
-        producer = Producer(broker.bootstrap_servers)
+        there = Kafka(bootstrap_servers=broker.bootstrap_servers)
+        await create_topics(there, prefix="", partitions=1, replication_factor=1)
+        producer = Producer(there)
         await _send_in_time(producer, b"before")
         running = len(asyncio.all_tasks())
         for hurt in (broker.pause, broker.kill):
@@ -137,7 +139,7 @@ async def test_a_producer_that_kafka_left_without_an_answer_leaves_nothing_behin
     """Made anew every few seconds of an outage, whatever stays would add up."""
     monkeypatch.setattr(producing, "SEND_TIMEOUT_SECONDS", 1)
     with EmbeddedKafka({"topic": PARTITIONS}) as kafka:
-        producer = Producer(kafka.bootstrap_servers)
+        producer = Producer(Kafka(bootstrap_servers=kafka.bootstrap_servers))
         await producer.send([("topic", b"key", b"first", [])])
     with pytest.raises(BrokerUnavailable):
         await producer.send([("topic", b"key", str(number).encode(), []) for number in range(10)])

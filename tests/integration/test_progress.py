@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from goalstream.streams.connection import Kafka
 from goalstream.streams.progress import Progress
 from goalstream.streams.topics import EVENT_TOPICS
 
@@ -23,7 +24,7 @@ def group() -> str:
 
 @pytest.fixture
 def progress(kafka_servers: str, topic_prefix: str, group: str) -> Progress:
-    return Progress(kafka_servers, group_id=group, topic_prefix=topic_prefix)
+    return Progress(Kafka(bootstrap_servers=kafka_servers), group_id=group, topic_prefix=topic_prefix)
 
 
 async def commit(servers: str, group: str, partition: TopicPartition, offset: int) -> None:

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from goalstream.errors import BrokerUnavailable, OperatorError
 from goalstream.streams import letter_topic
+from goalstream.streams.connection import Kafka
 from goalstream.streams.dead_letters import DeadLetter, DeadLetters
 from goalstream.streams.letter_topic import LetterTopic
 from goalstream.streams.letters import Letter, Mark
@@ -32,8 +33,12 @@ class Stage:
     servers: str
     prefix: str
 
+    @property
+    def kafka(self) -> Kafka:
+        return Kafka(bootstrap_servers=self.servers)
+
     async def set_aside(self, *records: FakeRecord) -> None:
-        producer = Producer(self.servers)
+        producer = Producer(self.kafka)
         letters = DeadLetters(producer, topic_prefix=self.prefix, max_in_a_row=0, max_share=0)
         await letters.send(
             [DeadLetter((one.topic, one.partition), one, "not_json", "not an object") for one in records]
@@ -49,11 +54,11 @@ class Stage:
         return FakeRecord(partition=partition, offset=offset, **(fields | changes))
 
     async def letters(self) -> list[Letter]:
-        topic = LetterTopic(self.servers, topic_prefix=self.prefix)
+        topic = LetterTopic(self.kafka, topic_prefix=self.prefix)
         return (await topic.read(lambda done, total: None)).letters()
 
     def redriver(self) -> Redriver:
-        return Redriver(self.servers, topic_prefix=self.prefix)
+        return Redriver(self.kafka, topic_prefix=self.prefix)
 
     async def redrive(self, letters: Sequence[Letter] | None = None) -> Refusals:
         chosen = [letter for letter in await self.letters() if letter.mark is None] if letters is None else letters
@@ -151,7 +156,7 @@ class KilledBeforeMarking(Redriver):
 
 async def test_whoever_dies_between_sending_and_marking_sends_again_and_then_never_more(stage: Stage) -> None:
     await stage.set_aside(*(stage.record(offset, key=b"k") for offset in range(PORTION + 1)))
-    killed = KilledBeforeMarking(stage.servers, topic_prefix=stage.prefix)
+    killed = KilledBeforeMarking(stage.kafka, topic_prefix=stage.prefix)
     shipments, _ = await killed.plan(await stage.letters())
     with pytest.raises(KeyboardInterrupt):
         await killed.redrive(shipments, lambda count: None)
@@ -188,7 +193,7 @@ async def test_more_than_fits_into_memory_is_refused_with_what_to_do(
 async def test_progress_is_told_up_to_the_end_of_the_topic(stage: Stage) -> None:
     await stage.set_aside(*(stage.record(offset) for offset in range(250)))
     heard: list[tuple[int, int]] = []
-    await LetterTopic(stage.servers, topic_prefix=stage.prefix).read(lambda done, total: heard.append((done, total)))
+    await LetterTopic(stage.kafka, topic_prefix=stage.prefix).read(lambda done, total: heard.append((done, total)))
     assert heard == [(100, 250), (200, 250)]
 
 

@@ -30,6 +30,8 @@ class _Node:
     port: int
     controller_port: int
     detour_port: int
+    sasl_port: int
+    tls_port: int
     process: subprocess.Popen[bytes] | None = field(default=None)
 
 
@@ -44,16 +46,28 @@ class Detour:
     port: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """What secured ways to the brokers need: a file with key and certificate, one with who vouches for clients (all PEM), a user."""
+
+    key_store: Path
+    trust_store: Path
+    user: str
+    password: str
+
+
 class Cluster:
     """Brokers on free ports of 127.0.0.1, numbered from 1; each can be killed, paused, and revived on its data."""
 
-    def __init__(self, nodes: int = 1, *, heap: str = "384m") -> None:
-        """`heap` is the size of each broker's memory, as Java writes it."""
-        self._heap = heap
+    def __init__(self, nodes: int = 1, *, heap: str = "384m", security: Security | None = None) -> None:
+        """`heap` is the size of each broker's memory, as Java writes it; with `security` there are secured ways as well."""
+        self._heap, self._security = heap, security
         self.folder = Path(tempfile.mkdtemp(prefix="goalstream-brokers-"))
-        ports = free_ports(4 * nodes)
+        ports = free_ports(6 * nodes)
         self._nodes = {
-            number: _Node(self.folder / f"node-{number}", ports.pop(), ports.pop(), ports.pop())
+            number: _Node(
+                self.folder / f"node-{number}", ports.pop(), ports.pop(), ports.pop(), ports.pop(), ports.pop()
+            )
             for number in range(1, nodes + 1)
         }
         self._announced_ports = dict(zip(self._nodes, ports, strict=True))
@@ -62,6 +76,16 @@ class Cluster:
     @property
     def bootstrap_servers(self) -> str:
         return ",".join(f"127.0.0.1:{node.port}" for node in self._nodes.values())
+
+    @property
+    def sasl_port(self) -> int:
+        """Where the first broker takes clients with SASL_SSL and SCRAM-SHA-512."""
+        return self._nodes[1].sasl_port
+
+    @property
+    def tls_port(self) -> int:
+        """Where it takes clients with SSL that show a certificate."""
+        return self._nodes[1].tls_port
 
     def detour(self, node: int = 1) -> Detour:
         """A way to this broker on which nobody listens yet."""
@@ -77,13 +101,15 @@ class Cluster:
         """Formats the storage and starts the brokers; returns when all listen."""
         classpath = f"{libraries()}/*"
         self._watcher = Watcher(self.folder, "java")
+        secured = self._security
+        users = ["--add-scram", f"SCRAM-SHA-512=[name={secured.user},password={secured.password}]"] if secured else []
         for number, node in self._nodes.items():
             node.folder.mkdir()
             properties = node.folder / "server.properties"
             properties.write_text(self._properties(number))
             subprocess.run(
                 ["java", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=ERROR", "-cp", classpath,
-                 "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)],
+                 "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties), *users],
                 check=True, capture_output=True,
             )  # fmt: skip
         for number in self._nodes:
@@ -189,6 +215,24 @@ class Cluster:
             "auto.create.topics.enable": "false",
             "log.cleaner.dedupe.buffer.size": 16_000_000,
         }
+        if (secured := self._security) is not None:
+            for names, ways in {
+                "listeners": f"SASL://127.0.0.1:{node.sasl_port},TLS://127.0.0.1:{node.tls_port}",
+                "advertised.listeners": f"SASL://127.0.0.1:{node.sasl_port},TLS://127.0.0.1:{node.tls_port}",
+                "listener.security.protocol.map": "SASL:SASL_SSL,TLS:SSL",
+            }.items():
+                properties[names] = f"{properties[names]},{ways}"
+            properties |= {
+                "ssl.keystore.type": "PEM",
+                "ssl.keystore.location": secured.key_store,
+                "ssl.truststore.type": "PEM",
+                "ssl.truststore.location": secured.trust_store,
+                "listener.name.tls.ssl.client.auth": "required",
+                "listener.name.sasl.sasl.enabled.mechanisms": "SCRAM-SHA-512",
+                "listener.name.sasl.scram-sha-512.sasl.jaas.config": (
+                    "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+                ),
+            }
         return "\n".join(f"{name}={value}" for name, value in properties.items())
 
 

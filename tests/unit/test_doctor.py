@@ -13,13 +13,14 @@ from goalstream.config import Settings
 from goalstream.doctor import Check, Result, checks, examine, judge_settings, judge_versions, worst
 from goalstream.errors import BrokerUnavailable, OperatorError
 from goalstream.observability.findings import Finding, Verdict, judge_clock, ok, unknown, warning, wrong
-from goalstream.storage.checkup import judge_outbox, judge_row_security, judge_version
+from goalstream.storage.checkup import judge_connection, judge_outbox, judge_row_security
 from goalstream.streams.checkup import judge_protocol, judge_topics
 from goalstream.streams.group_checkup import Members, judge_dead_letters, judge_group
 from goalstream.streams.topics import wanted_config
 
 PRODUCTION: dict[str, Any] = {
     "kafka_bootstrap_servers": "kafka:9092",
+    "kafka_security_protocol": "SSL",
     "database_url": "postgresql://me:hidden@db/x?sslmode=verify-full",
     "jwt_secret": "s" * 40,
 }
@@ -58,7 +59,7 @@ def test_a_clock_is_told_with_its_direction() -> None:
 
 
 def test_settings_of_a_deployment_are_fine() -> None:
-    assert judge_settings(settings()) == ok("3 settings are chosen, the others are safe defaults")
+    assert judge_settings(settings()) == ok("4 settings are chosen, the others are safe defaults")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,9 @@ def test_settings_of_a_deployment_are_fine() -> None:
     [
         ({"jwt_secret": None}, "GOALSTREAM_JWT_SECRET is not set"),
         ({"jwks_url": "http://idp.example/keys"}, "whoever comes between gives out keys of their own"),
-        ({"database_url": "postgresql://me@db/x"}, "does not insist on TLS"),
+        ({"database_url": "postgresql://me@db/x"}, "does not insist on TLS with a verified certificate"),
+        ({"database_url": "postgresql://me@db/x?sslmode=require"}, "does not insist on TLS with a verified"),
+        ({"kafka_security_protocol": "PLAINTEXT"}, "GOALSTREAM_KAFKA_SECURITY_PROTOCOL=PLAINTEXT: whoever"),
         ({"topic_replication_factor": 1}, "a lost disk loses events"),
         ({"metrics_port": 0}, "nobody can see whether a worker is well"),
         ({"dead_letter_max_in_a_row": 0}, "goes on when the contract has changed"),
@@ -101,8 +104,18 @@ def test_a_library_in_another_version_is_wrong() -> None:
 
 
 def test_an_old_postgresql_is_wrong() -> None:
-    assert judge_version(15, "15.4", 3).sentence == "PostgreSQL 15.4 answers in 3 ms"
-    assert judge_version(14, "14.9", 3).verdict is Verdict.WRONG
+    assert judge_connection(14, "14.9", 3, tls="TLSv1.3", is_local=True).verdict is Verdict.WRONG
+    assert judge_connection(15, "15.4", 3, tls="TLSv1.3", is_local=True).verdict is Verdict.OK
+
+
+def test_a_connection_that_is_not_encrypted_is_a_warning_where_it_leaves_the_machine() -> None:
+    local = judge_connection(18, "18.4", 3, tls=None, is_local=True)
+    assert local == ok("PostgreSQL 18.4 answers in 3 ms, not encrypted")
+    away = judge_connection(18, "18.4", 3, tls=None, is_local=False)
+    assert (away.verdict, away.sentence) == (Verdict.WARNING, local.sentence)
+    assert away.advice == "set sslmode=verify-full and sslrootcert in GOALSTREAM_DATABASE_URL"
+    encrypted = judge_connection(18, "18.4", 3, tls="TLSv1.3", is_local=False)
+    assert encrypted == ok("PostgreSQL 18.4 answers in 3 ms, encrypted (TLSv1.3)")
 
 
 def test_row_security_stands_where_it_is_forced_and_binds_the_role() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from goalstream.config import load_settings
+from goalstream.config import describe_settings, load_settings
 from goalstream.errors import SettingsError
+from tests.certificates import Authority
 
 NAME = "GOALSTREAM_KAFKA_GROUP_INSTANCE_ID"
 
@@ -72,3 +75,43 @@ def test_settings_of_tokens_that_mean_nothing_are_refused(
     monkeypatch.setenv(name, value)
     with pytest.raises(SettingsError, match=name):
         load_settings()
+
+
+def test_certificates_of_the_database_are_looked_at_when_settings_are_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    ours, theirs = authority.certificate("ours", password="hidden"), authority.certificate("theirs")
+    (tmp_path / "empty.pem").touch()
+    right = f"sslmode=verify-full&sslrootcert={authority.file}&sslcert={ours.file}&sslkey={ours.key_file}"
+    for options, problem in {
+        "sslmode=encrypted": "has sslmode=encrypted, which is none of disable, allow, prefer, require, verify-ca, verify-full",
+        "sslrootcert=/nowhere/ca.pem": "/nowhere/ca.pem cannot be read: No such file or directory",
+        f"sslrootcert={tmp_path}/empty.pem": f"{tmp_path}/empty.pem holds no certificate (PEM)",
+        f"sslcert={tmp_path}/empty.pem": f"{tmp_path}/empty.pem holds no certificate (PEM)",
+        f"sslcert={ours.file}&sslkey={theirs.key_file}": f"{theirs.key_file} is not the key of {ours.file}",
+        right: f"{ours.key_file} is no key (PEM), or needs a password",
+    }.items():
+        monkeypatch.setenv("GOALSTREAM_DATABASE_URL", f"postgresql://me:hidden@db/x?{options}")
+        with pytest.raises(SettingsError) as refused:
+            load_settings()
+        assert refused.value.problems == (f"GOALSTREAM_DATABASE_URL: {problem}",)
+    monkeypatch.setenv("GOALSTREAM_DATABASE_URL", f"postgresql://me:hidden@db/x?{right}&sslpassword=hidden")
+    assert load_settings().database_url.get_secret_value().endswith("sslpassword=hidden")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:hidden@db/x", "postgresql://me:***@db/x"),
+        ("postgresql://me:hid@den@db/x?sslmode=require", "postgresql://me:***@db/x?sslmode=require"),
+        (
+            "postgresql://me@db/x?password=hidden&sslpassword=hidden",
+            "postgresql://me@db/x?password=***&sslpassword=***",
+        ),
+        ("postgresql:///x?host=/run&user=me", "postgresql:///x?host=/run&user=me"),
+    ],
+)
+def test_passwords_in_the_databases_url_are_hidden(monkeypatch: pytest.MonkeyPatch, url: str, shown: str) -> None:
+    monkeypatch.setenv("GOALSTREAM_DATABASE_URL", url)
+    assert {line.name: line.value for line in describe_settings()}["GOALSTREAM_DATABASE_URL"] == shown

@@ -13,6 +13,7 @@ from goalstream.domain.facts import Fact
 from goalstream.domain.goals import GoalVersion
 from goalstream.domain.messages import EncodedMessage
 from goalstream.storage.outbox import Portion
+from goalstream.streams.connection import Kafka
 from goalstream.streams.producer import Outgoing, Producer
 from tests.unit.streams.records import ACCOUNT, CONTACT, NOON
 
@@ -93,7 +94,7 @@ class FakeProducer(Producer):
     """Remembers what it sends; fails as long as it is told to."""
 
     def __init__(self) -> None:
-        super().__init__("nowhere:9092")
+        super().__init__(Kafka(bootstrap_servers="nowhere:9092"))
         self.sent: list[Outgoing] = []
         self.failures: list[Exception] = []
 
