@@ -20,6 +20,7 @@ import psutil
 
 from goalstream.dev.accounts import choose_account, throw_away_folder, usable_programs
 from goalstream.dev.postgres import wheel_programs
+from tests.certificates import Authority, Certificate
 from tests.services.broker import free_ports
 from tests.services.leftovers import Watcher
 from tests.services.tiers import postgres_binaries
@@ -32,7 +33,9 @@ STOP_SECONDS = 20
 class PostgresServer:
     """One server on a port of 127.0.0.1 that stays its own. Everything blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, certificate: Certificate | None = None, clients: Authority | None = None) -> None:
+        """With a certificate it takes nobody without TLS, and with `clients` nobody whose certificate is of another authority."""
+        self._certificate, self._clients = certificate, clients
         binaries = postgres_binaries() or wheel_programs()
         if binaries is None:
             raise RuntimeError("this machine has no PostgreSQL to do harm to")
@@ -75,6 +78,8 @@ class PostgresServer:
         secret.write_text(self._password)
         self._account.owns(secret)
         self._run("initdb", *options, f"--pwfile={secret}", "-D", str(self.data))
+        if self._certificate is not None:
+            self._insist_on_tls(self._certificate)
         self._run(
             "postgres", "--single", "-c", "exit_on_error=on", "-D", str(self.data), "postgres",
             text=f"create role {ROLE} login createdb password '{self._password}'\n"
@@ -108,6 +113,8 @@ class PostgresServer:
             "full_page_writes": "off",
             "log_checkpoints": "off",
         }
+        if self._certificate is not None:
+            settings |= {"ssl": "on"} | ({"ssl_ca_file": "clients.crt"} if self._clients else {})
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with (self.folder / "postgres.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -150,6 +157,21 @@ class PostgresServer:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def _insist_on_tls(self, certificate: Certificate) -> None:
+        clients = self._clients.file.read_bytes() if self._clients else b""
+        contents = {
+            "server.crt": certificate.file.read_bytes(),
+            "server.key": certificate.key_file.read_bytes(),
+            "clients.crt": clients,
+            "pg_hba.conf": b"hostssl all all 127.0.0.1/32 scram-sha-256"
+            + (b" clientcert=verify-ca" if clients else b""),
+        }
+        for name, content in contents.items():
+            file = self.data / name
+            file.touch(mode=0o600)  # a key that others can read is not taken
+            file.write_bytes(content + b"\n")
+            self._account.owns(file)
 
     def _url_of(self, role: str) -> str:
         return f"postgresql://{role}:{self._password}@127.0.0.1:{self._port}/{ROLE}"
