@@ -122,15 +122,15 @@ def _start(here: Stage, tree: Path | None) -> None:
 
 
 async def _replace(outcome: Outcome, here: Stage, worker: WorkerProcess, tree: Path | None) -> None:
-    """SIGTERM, and another one in its place; returns when the group has acknowledged what was there."""
+    """SIGTERM, and another one in its place; returns when the group has acknowledged what was there and shares its partitions."""
     since = time.monotonic()
     code = await asyncio.to_thread(worker.stop)
     here.note("worker stopped", worker=worker.name, exit_code=code)
     if code:
         outcome.findings.add(Findings(limits_missed=[f"{worker.name} ended with exit code {code}"]))
     _start(here, tree)
-    await here.until_consuming()
     outcome.recoveries.append(await recovered(here, since, RECOVERED_SECONDS))
+    await here.until_consuming()
 
 
 ROW = Row(fault="F23", title="a rolling upgrade under load, and back", run=run)
