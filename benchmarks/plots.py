@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 OURS, THEIRS, YARDSTICK = "#1a6fb5", "#8a8f98", "#c9ccd1"
 ROW_INCHES = 0.32
@@ -108,6 +109,34 @@ def goal_table(points: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", color="#e6e8eb")
         axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def trace(spans: Sequence[tuple[int, str, str, int, int]], path: Path) -> None:
+    """A row for each span: depth, service, name, and its start and end in nanoseconds."""
+    colours = dict(zip(dict.fromkeys(service for _, service, *_ in spans), ("#8a8f98", OURS, "#3f9c6b"), strict=False))
+    first = min(start for *_, start, _ in spans)
+    figure = Figure(figsize=(11, len(spans) * 0.26 + 0.9), layout="constrained")
+    axes = figure.subplots()
+    for row, (_, service, _, start, end) in enumerate(spans):
+        axes.barh(row, (end - start) / 1e6, left=(start - first) / 1e6, color=colours[service], height=0.62)
+        axes.annotate(
+            f"{(end - start) / 1e6:.1f}", ((end - first) / 1e6, row), xytext=(4, 0), textcoords="offset points", va="center",
+            fontsize=8, color="#5a6068",
+        )  # fmt: skip
+    axes.set_yticks(range(len(spans)), ["    " * depth + name for depth, _, name, *_ in spans])
+    for label in axes.get_yticklabels():
+        label.set_horizontalalignment("left")
+    axes.tick_params(axis="y", length=0, pad=max(len(name) + 4 * depth for depth, _, name, *_ in spans) * 5)
+    axes.set_ylim(len(spans) - 0.5, -0.5)
+    axes.grid(axis="x", color="#e6e8eb", zorder=0)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.margins(x=0.06)
+    axes.set_xlabel("ms since the CRM began to send its record")
+    axes.legend(
+        [Patch(color=colour) for colour in colours.values()], list(colours), frameon=False, loc="lower left", fontsize=9
+    )
     figure.savefig(path, metadata={"Date": None})
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
+from goalstream import secret_files
 from goalstream.errors import SettingsError
+from goalstream.tls import client_context, require_certificates
 
 PREFIX = "GOALSTREAM_"
 
@@ -22,7 +25,26 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore")
 
+    secrets_dir: str = Field("", description="directory of files that are named like settings and hold their values")
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers to ask first: host:port,…")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how Kafka is spoken to: SSL encrypts, SASL asks for a user and a password"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="how the password is proved; PLAIN sends it"
+    )
+    kafka_sasl_username: str = Field("", validate_default=True, description="user, with SASL")
+    kafka_sasl_password: SecretStr | None = Field(None, validate_default=True, description="the user's password")
+    kafka_ssl_ca_file: str = Field(
+        "", description="certificates (PEM) of who may vouch for brokers; empty: the system's"
+    )
+    kafka_ssl_cert_file: str = Field(
+        "", description="certificate (PEM) to show to brokers that ask for one; empty: none"
+    )
+    kafka_ssl_key_file: str = Field("", validate_default=True, description="its key (PEM)")
+    kafka_ssl_key_password: SecretStr | None = Field(
+        None, validate_default=True, description="what the key is encrypted with; empty: nothing"
+    )
     kafka_group_id: str = Field("goalstream", min_length=1, description="consumer group of the workers")
     kafka_group_instance_id: str = Field(
         "",
@@ -86,8 +108,86 @@ class Settings(BaseSettings):
     dead_letter_max_share: float = Field(
         0.5, ge=0, le=1, description="share of the last 1,000 records of a partition that stops a worker; 0: never"
     )
+    otlp_endpoint: str | None = Field(
+        None,
+        description="OpenTelemetry collector that a worker's traces go to (OTLP over HTTP), such as http://collector:4318",
+    )
+    trace_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of the traces that are recorded, among those that their producers record or do not decide on",
+    )
     log_format: Literal["json", "console"] = Field("json", description="how log lines are written")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, `.env`, and then the directory that one of them names, unless something is wrong with it."""
+        named = (dotenv_settings() | env_settings() | init_settings()).get("secrets_dir")
+        directory = Path(named).expanduser() if named and not _problems_of(named) else None
+        return init_settings, env_settings, dotenv_settings, SecretsSettingsSource(settings_cls, directory)
+
+    @field_validator("secrets_dir")
+    @classmethod
+    def _is_well(cls, directory: str) -> str:
+        if directory and (problems := _problems_of(directory)):
+            raise ValueError("; ".join(problems))
+        return directory
+
+    @field_validator("kafka_security_protocol", "kafka_sasl_mechanism", mode="before")
+    @classmethod
+    def _is_in_any_case(cls, word: object) -> object:
+        return word.upper() if isinstance(word, str) else word
+
+    @field_validator("kafka_sasl_username", "kafka_sasl_password")
+    @classmethod
+    def _goes_with_sasl(cls, value: str | SecretStr | None, info: ValidationInfo) -> str | SecretStr | None:
+        protocol = info.data.get("kafka_security_protocol", "")
+        if protocol.startswith("SASL") and not value and "secrets_dir" in info.data:
+            raise ValueError(f"is needed with {protocol}")
+        if value and protocol in ("PLAINTEXT", "SSL"):
+            raise ValueError(f"says nothing to {protocol}: GOALSTREAM_KAFKA_SECURITY_PROTOCOL should be SASL_SSL")
+        return value
+
+    @field_validator("kafka_ssl_ca_file", "kafka_ssl_cert_file")
+    @classmethod
+    def _holds_certificates(cls, file: str, info: ValidationInfo) -> str:
+        protocol = info.data.get("kafka_security_protocol", "")
+        if file and protocol.endswith("PLAINTEXT"):
+            better = "SASL_SSL" if protocol.startswith("SASL") else "SSL"
+            raise ValueError(f"says nothing to {protocol}: GOALSTREAM_KAFKA_SECURITY_PROTOCOL should be {better}")
+        if file:
+            require_certificates(file)
+        return file
+
+    @field_validator("kafka_ssl_key_file")
+    @classmethod
+    def _has_a_certificate(cls, file: str, info: ValidationInfo) -> str:
+        certificate = info.data.get("kafka_ssl_cert_file")
+        if file and certificate == "":
+            raise ValueError("needs its certificate: set GOALSTREAM_KAFKA_SSL_CERT_FILE")
+        if certificate and not file:
+            raise ValueError("is needed with GOALSTREAM_KAFKA_SSL_CERT_FILE")
+        return file
+
+    @field_validator("kafka_ssl_key_password")
+    @classmethod
+    def _opens_the_key(cls, password: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        cert_file, key_file = info.data.get("kafka_ssl_cert_file"), info.data.get("kafka_ssl_key_file")
+        if password and key_file == "":
+            raise ValueError("is of no key: set GOALSTREAM_KAFKA_SSL_KEY_FILE")
+        if cert_file and key_file:
+            key_password = password.get_secret_value() if password else ""
+            client_context(cert_file=cert_file, key_file=key_file, key_password=key_password)
+        return password
 
     @field_validator("jwt_secret")
     @classmethod
@@ -98,7 +198,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a secret, and not a key or certificate that others may know")
         return secret
 
-    @field_validator("jwks_url", "api_url")
+    @field_validator("jwks_url", "api_url", "otlp_endpoint")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None:
@@ -164,19 +264,28 @@ def describe_settings() -> list[SettingLine]:
     settings = load_settings()
     environment = {name.upper() for name in os.environ}
     file = {name.upper() for name in dotenv_values(".env")}
+    directory = settings.secrets_dir
+    secrets = secret_files.files(Path(directory).expanduser(), prefix=PREFIX) if directory else {}
     lines = []
     for field, info in Settings.model_fields.items():
         name = f"{PREFIX}{field}".upper()
-        origin = "environment" if name in environment else ".env" if name in file else "default"
+        origin = "environment" if name in environment else ".env" if name in file else str(secrets.get(name, "default"))
         value = getattr(settings, field)
         lines.append(SettingLine(name=name, value=_shown(value), origin=origin, meaning=info.description or ""))
     return lines
 
 
+def _problems_of(directory: str) -> list[str]:
+    names = {f"{PREFIX}{field}".upper() for field in Settings.model_fields}
+    return secret_files.problems(Path(directory).expanduser(), prefix=PREFIX, names=names)
+
+
 def _shown(value: object) -> str:
     if isinstance(value, SecretStr):
-        return _PASSWORD.sub(r"\1***@", value.get_secret_value()) if "://" in value.get_secret_value() else "***"
+        url = value.get_secret_value()
+        return _PASSWORD_ASKED.sub(r"\1***", _PASSWORD.sub(r"\1***@", url)) if "://" in url else "***"
     return "" if value is None else str(value)
 
 
-_PASSWORD = re.compile(r"(://[^:/@]+:)[^@]*@")
+_PASSWORD = re.compile(r"(://[^:/@]*:).*@")
+_PASSWORD_ASKED = re.compile(r"((?:ssl)?password=)[^&]*")

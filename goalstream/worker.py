@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from goalstream.errors import BrokerUnavailable, OperatorError, Unavailable
 from goalstream.observability import metrics
 from goalstream.observability.health import Health
 from goalstream.observability.probes import serve_probes
+from goalstream.observability.traces import UNTRACED, Traces
 from goalstream.storage import goal_changes
 from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.ledger import Ledger
@@ -68,14 +69,18 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._health = Health()
-        self._retry = RetryInPlace(self._health)
+        self._traces, on_statement = _traces(settings)
+        self._retry = RetryInPlace(self._health, self._traces)
         self._database = Database(
-            settings.database_url.get_secret_value(), size=settings.database_pool_size, sees_all_accounts=True
+            settings.database_url.get_secret_value(),
+            size=settings.database_pool_size,
+            sees_all_accounts=True,
+            on_statement=on_statement,
         )
         self._brokers = Brokers(settings.kafka_bootstrap_servers, group_id=settings.kafka_group_id)
         self._producer = Producer(settings.kafka_bootstrap_servers)
         prefix = settings.kafka_topic_prefix
-        self._publisher = Publisher(self._producer, Outbox(self._database), topic_prefix=prefix)
+        self._publisher = Publisher(self._producer, Outbox(self._database), topic_prefix=prefix, traces=self._traces)
         lateness = timedelta(seconds=settings.allowed_lateness_seconds)
         delay = timedelta(seconds=settings.activation_delay_seconds)
         self._goals = GoalCache(GoalSource(self._database), activation_delay=delay)
@@ -91,6 +96,7 @@ class Worker:
             ),
             retry=self._retry,
             allowed_lateness=lateness,
+            traces=self._traces,
         )
         self._housekeeper = Housekeeper(
             Cleaner(self._database),
@@ -151,6 +157,7 @@ class Worker:
         await self._producer.close()
         await self._brokers.close()
         await self._database.close()
+        await self._traces.close()
 
     @property
     def _consumer(self) -> BatchConsumer:
@@ -238,6 +245,18 @@ class Worker:
         self._health.report("worker", f"stopped: {error}")
         if not self._fatal.done():
             self._fatal.set_exception(error)
+
+
+def _traces(settings: Settings) -> tuple[Traces, Callable[[str, float], None] | None]:
+    """Traces, and who hears of statements for them. What they need is loaded only where they are wanted."""
+    if settings.otlp_endpoint is None:
+        return UNTRACED, None
+    from goalstream.observability.otlp import OtlpTraces
+
+    traces = OtlpTraces.to(
+        settings.otlp_endpoint, share=settings.trace_share, version=__version__, group_id=settings.kafka_group_id
+    )
+    return traces, traces.statement
 
 
 def tame_garbage_collector() -> None:

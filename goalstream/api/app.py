@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from goalstream import __version__
-from goalstream.api import activation, goals, history, listings, pages, stats
+from goalstream.api import activation, feed, goals, history, listings, pages, stats
 from goalstream.api.contract import complete_openapi
+from goalstream.api.feed import OpenFeeds
 from goalstream.api.gate import Gate
 from goalstream.api.hardening import REQUEST_ID, Hardening
 from goalstream.api.idempotency import REPLAYED
@@ -32,7 +33,7 @@ def create_app(
     """The HTTP API over a database whose connections see one account at a time.
 
     `reasons` tells why it is not ready, by part; `hidden` which metrics are not its own, by name. Raises SettingsError where
-    tokens could not be checked. Who runs it keeps `app.state.gate` fresh, and closes it in the end.
+    tokens could not be checked. Who runs it keeps `app.state.gate` fresh, and closes it in the end, `app.state.feeds` first.
     """
     gate = Gate(settings, database)
     app = FastAPI(
@@ -47,12 +48,14 @@ def create_app(
     app.state.database = database
     app.state.gate = gate
     app.state.rate_limit = RateLimit(settings.rate_limit_per_minute)
+    app.state.feeds = OpenFeeds()
     app.state.max_body_bytes = settings.max_body_bytes
     app.include_router(stats.router)  # before the goals, whose {goal_id} would take its path
     app.include_router(history.router)
     app.include_router(goals.router)
     app.include_router(listings.router)
     app.include_router(activation.router)
+    app.include_router(feed.router)
     app.include_router(pages.router)
     app.router.routes.extend(probe_routes(reasons, hidden=hidden))
     add_problem_handlers(app)
@@ -62,7 +65,15 @@ def create_app(
             CORSMiddleware,
             allow_origins=settings.cors_origins.split(","),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "Idempotency-Key", REQUEST_ID],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "If-Match",
+                "If-None-Match",
+                "Idempotency-Key",
+                "Last-Event-ID",
+                REQUEST_ID,
+            ],
             expose_headers=["ETag", "Location", "Link", "Effective-From", "Retry-After", REPLAYED, REQUEST_ID],
             max_age=600,
         )

@@ -64,7 +64,7 @@ class Hardening:
                 raise
             await defect_response(request_id)(scope, receive, answer.send)
         finally:
-            _report(scope, answer.status, time.perf_counter() - began)
+            _report(scope, answer, time.perf_counter() - began)
 
     def _in_time(self, receive: Receive) -> Receive:
         """Raises ApiError, 408, where a body is not whole in time; afterwards it waits for the client's leave, however long."""
@@ -94,11 +94,13 @@ class _Answer:
         self._send = send
         self._request_id = request_id
         self.status: int | None = None
+        self.is_stream = False
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
+            self.is_stream = headers.get("content-type", "").startswith("text/event-stream")
             headers[REQUEST_ID] = self._request_id
             for name, value in _HEADERS.items():
                 headers.setdefault(name, value)
@@ -108,13 +110,19 @@ class _Answer:
         await self._send(message)
 
 
-def _report(scope: Scope, status: int | None, seconds: float) -> None:
-    """Paths without their ids, and no query: what a line tells is which operation, and how it went."""
+def _report(scope: Scope, answer: _Answer, seconds: float) -> None:
+    """Paths without their ids, and no query: what a line tells is which operation, and how it went.
+
+    How long a stream was open says nothing about how fast we are.
+    """
     if not _is_api(scope):
         return
     operation = getattr(scope.get("route"), "operation_id", None) or "none"
-    API_SECONDS.labels(operation, str(status)).observe(seconds)
-    log.info("request", method=scope["method"], path=_template(scope), status=status, ms=round(seconds * 1000, 1))
+    if not answer.is_stream:
+        API_SECONDS.labels(operation, str(answer.status)).observe(seconds)
+    log.info(
+        "request", method=scope["method"], path=_template(scope), status=answer.status, ms=round(seconds * 1000, 1)
+    )
 
 
 def _is_api(scope: Scope) -> bool:

@@ -47,7 +47,13 @@ async def serve(
         asyncio.create_task(gate.keep_fresh()),
     ]
     try:
-        await serve_app(app, host=settings.http_host, port=settings.http_port, on_listening=on_listening)
+        await serve_app(
+            app,
+            host=settings.http_host,
+            port=settings.http_port,
+            on_listening=on_listening,
+            on_stopping=app.state.feeds.close,
+        )
     except OSError as error:
         raise OperatorError(f"{error}; set GOALSTREAM_HTTP_PORT") from None
     finally:

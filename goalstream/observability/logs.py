@@ -18,6 +18,8 @@ NOISY_LOGGERS = (
     "asyncio",
     "uvicorn",
     "httpx",
+    "opentelemetry",
+    "urllib3",
     "goalstream.streams.app",
     "goalstream.streams.transport",
 )

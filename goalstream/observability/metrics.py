@@ -138,7 +138,13 @@ def age_seconds(moment: datetime) -> float:
 
 def exemplar(traceparent: str | None) -> dict[str, str] | None:
     """What leads from a bucket of a histogram to a trace (OpenMetrics); None without one."""
-    return None if traceparent is None else {"trace_id": traceparent.split("-")[1]}
+    found = trace_id(traceparent)
+    return None if found is None else {"trace_id": found}
+
+
+def trace_id(traceparent: str | None) -> str | None:
+    """The id of the trace that a W3C `traceparent` belongs to."""
+    return None if traceparent is None else traceparent.split("-")[1]
 
 
 def announce_build(version: str) -> None:

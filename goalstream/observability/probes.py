@@ -67,10 +67,18 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve_app(app: Any, *, host: str, port: int, on_listening: Callable[[int], None] | None = None) -> None:
+async def serve_app(
+    app: Any,
+    *,
+    host: str,
+    port: int,
+    on_listening: Callable[[int], None] | None = None,
+    on_stopping: Callable[[], None] = lambda: None,
+) -> None:
     """Serves an ASGI application until cancelled, and then finishes open requests. Port 0 takes a free one.
 
-    `on_listening` hears of the port. Raises OSError when the port is taken.
+    `on_listening` hears of the port, `on_stopping` of the end before open requests are waited for. Raises OSError when the port
+    is taken.
     """
     listener = _listen(host, port)
     config = uvicorn.Config(
@@ -90,6 +98,7 @@ async def serve_app(app: Any, *, host: str, port: int, on_listening: Callable[[i
             on_listening(listener.getsockname()[1])
         await asyncio.shield(serving)
     finally:
+        on_stopping()
         server.should_exit = True
         await serving
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Protocol, TypeAlias
 
@@ -54,10 +54,21 @@ async def _keep_session(_: asyncpg.Connection[asyncpg.Record]) -> None:
 class Database:
     """A pool of connections that opens itself when it is first needed, and again after an outage."""
 
-    def __init__(self, url: str, *, size: int, sees_all_accounts: bool = False) -> None:
-        """`sees_all_accounts` is for workers alone: every other connection must name an account first."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        size: int,
+        sees_all_accounts: bool = False,
+        on_statement: Callable[[str, float], None] | None = None,
+    ) -> None:
+        """`sees_all_accounts` is for workers alone: every other connection must name an account first.
+
+        `on_statement` hears of every statement that was answered, and the seconds it took.
+        """
         self._url = url
         self._size = size
+        self._on_statement = on_statement
         self._settings = {
             "application_name": "goalstream",
             # An empty table makes a prepared statement keep a sequential scan for as long as the connection lives.
@@ -86,8 +97,14 @@ class Database:
                         command_timeout=STATEMENT_TIMEOUT_SECONDS,
                         server_settings=self._settings,
                         reset=_keep_session,
+                        init=None if self._on_statement is None else self._listen,
                     )
             return self._pool
+
+    async def _listen(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        on_statement = self._on_statement
+        assert on_statement is not None  # noqa: S101 - narrows: nobody listens otherwise
+        connection.add_query_logger(lambda query: on_statement(query.query, query.elapsed))
 
     @property
     def connections(self) -> dict[str, int]:

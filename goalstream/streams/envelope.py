@@ -15,7 +15,7 @@ import msgspec
 
 from goalstream.domain.texts import has_forbidden_character
 from goalstream.errors import InvalidRecord
-from goalstream.streams.ports import Headers
+from goalstream.streams.ports import Headers, Record
 
 MAX_DEPTH = 100
 
@@ -99,6 +99,14 @@ def _texts(headers: Headers) -> dict[str, str]:
         return {name.lower(): value.decode() for name, value in headers if value is not None}
     except UnicodeDecodeError:
         raise InvalidRecord("not_json", "a header is not UTF-8") from None
+
+
+def traceparent_of(record: Record) -> str | None:
+    """What a record's headers say about its trace, however broken the rest of it is."""
+    for name, value in record.headers:
+        if name.lower() in ("traceparent", "ce_traceparent") and value is not None:
+            return _valid_trace(value.decode(errors="replace"))
+    return None
 
 
 def _trace(headers: Mapping[str, str]) -> str | None:

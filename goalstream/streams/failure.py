@@ -13,6 +13,7 @@ import structlog
 from goalstream.errors import BrokerUnavailable, Unavailable
 from goalstream.observability import metrics
 from goalstream.observability.health import Health
+from goalstream.observability.traces import UNTRACED, Traces
 
 log = structlog.get_logger()
 
@@ -28,8 +29,9 @@ _Result = TypeVar("_Result")
 class RetryInPlace:
     """Repeats a step until it succeeds: nothing is acknowledged, dropped, set aside or spun on meanwhile."""
 
-    def __init__(self, health: Health) -> None:
+    def __init__(self, health: Health, traces: Traces = UNTRACED) -> None:
         self._health = health
+        self._traces = traces
         self._waiting: dict[object, tuple[str, str]] = {}
 
     async def __call__(self, step: str, action: Callable[[], Awaitable[_Result]]) -> _Result:
@@ -39,11 +41,13 @@ class RetryInPlace:
         try:
             while True:
                 try:
-                    result = await action()
+                    with self._traces.step(step):
+                        result = await action()
                 except Unavailable as error:
                     service = "kafka" if isinstance(error, BrokerUnavailable) else "database"
                     self._report(caller, (service, str(error)))
                     metrics.RETRIES.labels(step).inc()
+                    self._traces.waits(service)
                     log.warning("waiting_for_service", service=service, step=step, error=str(error))
                 else:
                     if step in metrics.STEPS:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from goalstream.domain.facts import Fact
+from goalstream.observability.traces import RecordSpan
 from goalstream.streams.dead_letters import DeadLetter, RecordId, letter_about
 from goalstream.streams.ports import Batch, Partition, Record
 
@@ -16,6 +18,7 @@ class Told(NamedTuple):
     partition: Partition
     record: Record
     facts: list[Fact]
+    span: RecordSpan | None = None
 
 
 @dataclass(slots=True)
@@ -28,6 +31,7 @@ class InHand:
     told: list[Told] = field(default_factory=list)
     is_settled: bool = False
     error: Exception | None = None
+    began: float = field(default_factory=time.monotonic)
 
     def refuse(self, partition: Partition, record: Record, error: Exception) -> None:
         """A record that cannot be processed becomes a dead letter."""

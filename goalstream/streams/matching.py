@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -10,9 +11,10 @@ from typing import NamedTuple
 import structlog
 
 from goalstream.domain.events import Event
-from goalstream.domain.facts import Fact, Match
+from goalstream.domain.facts import Match
 from goalstream.domain.goals import GoalVersion
 from goalstream.observability import metrics
+from goalstream.observability.traces import UNTRACED, TracedRecord, Traces
 from goalstream.streams.codec import Decoded, decode
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.frame import canonical_json
@@ -36,8 +38,11 @@ class _Read(NamedTuple):
 class Matcher:
     """Finds out what records tell; it changes nothing, and is safe to repeat."""
 
-    def __init__(self, goals: GoalCache, retry: RetryInPlace, *, allowed_lateness: timedelta) -> None:
+    def __init__(
+        self, goals: GoalCache, retry: RetryInPlace, *, allowed_lateness: timedelta, traces: Traces = UNTRACED
+    ) -> None:
         self._goals = goals
+        self._traces = traces
         self._retry = retry
         self._allowed_lateness = allowed_lateness
         self._usual_readers = {topic: usual_reader(topic) for topic in EVENT_TOPICS}
@@ -86,16 +91,38 @@ class Matcher:
                         versions := table.match(outline_of(raw, hand.topic, record))
                     ):
                         whole = _whole(hand.topic, record)
-                        hand.told.append(Told(partition, record, _matches(whole, versions, horizon)))
+                        hand.told.append(self._tell(hand, partition, record, whole, versions, horizon))
                 except Exception as error:  # noqa: BLE001 - as above
                     hand.refuse(partition, record, error)
         for partition, record, event in events:
             try:
                 if versions := table.match(event):
-                    hand.told.append(Told(partition, record, _matches(event, versions, horizon)))
+                    hand.told.append(self._tell(hand, partition, record, event, versions, horizon))
             except Exception as error:  # noqa: BLE001 - as above
                 hand.refuse(partition, record, error)
         self._count_matches(hand.told)
+
+    def _tell(
+        self,
+        hand: InHand,
+        partition: Partition,
+        record: Record,
+        event: Event,
+        versions: Sequence[GoalVersion],
+        horizon: datetime,
+    ) -> Told:
+        """What an event tells that fulfils goals; from here on its trace goes with the facts."""
+        traced = TracedRecord(
+            (*partition, record.offset),
+            event.account_id,
+            event.event_id,
+            [version.goal_id for version in versions],
+            event.traceparent,
+        )
+        span = self._traces.record(traced, seconds=time.monotonic() - hand.began)
+        traceparent = event.traceparent if span is None else span.traceparent
+        data = canonical_json(event.data)
+        return Told(partition, record, [_fact(event, one, horizon, data, traceparent) for one in versions], span)
 
     def _count_matches(self, told: Sequence[Told]) -> None:
         matches = [fact for item in told for fact in item.facts if isinstance(fact, Match)]
@@ -125,12 +152,7 @@ def _whole(topic: str, record: Record) -> Event:
     return event
 
 
-def _matches(event: Event, versions: Sequence[GoalVersion], horizon: datetime) -> list[Fact]:
-    data = canonical_json(event.data)
-    return [_fact(event, version, horizon, data) for version in versions]
-
-
-def _fact(event: Event, version: GoalVersion, horizon: datetime, data: str) -> Match:
+def _fact(event: Event, version: GoalVersion, horizon: datetime, data: str, traceparent: str | None) -> Match:
     return Match(
         account_id=event.account_id,
         contact_id=event.contact_id,
@@ -146,5 +168,5 @@ def _fact(event: Event, version: GoalVersion, horizon: datetime, data: str) -> M
         clock_ahead=event.occurred_at > horizon,
         record_at=event.record_at,
         data=data,
-        traceparent=event.traceparent,
+        traceparent=traceparent,
     )

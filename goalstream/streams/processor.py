@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -20,7 +21,9 @@ from goalstream.domain.facts import (
     WorkflowStatus,
 )
 from goalstream.observability import metrics
+from goalstream.observability.traces import UNTRACED, Traces
 from goalstream.streams.dead_letters import DeadLetter, DeadLetters, letter_about
+from goalstream.streams.envelope import open_envelope, traceparent_of
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.goal_cache import GoalCache
 from goalstream.streams.in_hand import InHand, Told
@@ -47,9 +50,11 @@ class Processor:
         dead_letters: DeadLetters,
         retry: RetryInPlace,
         allowed_lateness: timedelta,
+        traces: Traces = UNTRACED,
     ) -> None:
         self._ledger = ledger
-        self._matcher = Matcher(goals, retry, allowed_lateness=allowed_lateness)
+        self._matcher = Matcher(goals, retry, allowed_lateness=allowed_lateness, traces=traces)
+        self._traces = traces
         self._publisher = publisher
         self._dead_letters = dead_letters
         self._retry = retry
@@ -88,7 +93,12 @@ class Processor:
             await self._isolate(hand, hand.told, hand.error)
         elif not hand.is_settled:
             await self._settle_alone(hand, hand.told)
+        for item in hand.told:
+            if item.span is not None:
+                item.span.end()
         self._dead_letters.count(hand.batch, hand.letters)
+        if log.is_enabled_for(logging.DEBUG):
+            _follow(hand)
         metrics.RECORDS.labels(hand.topic, "valid").inc(sum(map(len, hand.batch.values())) - len(hand.letters))
         metrics.RECORDS.labels(hand.topic, "dead_letter").inc(len(hand.letters))
 
@@ -100,8 +110,9 @@ class Processor:
 
     async def _store_and_settle(self, facts: Sequence[Fact]) -> None:
         """Two transactions, the same for every kind of fact. Safe to repeat after any crash."""
-        await self._retry("store", lambda: self._ledger.store(facts))
-        settled = await self._retry("settle", lambda: self._ledger.settle(facts))
+        with self._traces.settlement(fact.traceparent for fact in facts if isinstance(fact, Match)):
+            await self._retry("store", lambda: self._ledger.store(facts))
+            settled = await self._retry("settle", lambda: self._ledger.settle(facts))
         new = [change.achievement for change in settled.changes if _is_new(change)]
         _report(settled, new)
         origins = _origins(new, facts) if new else ()
@@ -131,6 +142,9 @@ class Processor:
             hand.letters.update((letter.record_id, letter) for letter in letters)
             self._dead_letters.check(hand.batch, hand.letters)
             await self._retry("dead_letter", lambda: self._dead_letters.send(letters))
+            for letter in letters:
+                place = (*letter.partition, letter.record.offset)
+                self._traces.set_aside(place, reason=letter.reason, traceparent=traceparent_of(letter.record))
 
 
 def _is_full(batch: Batch) -> bool:
@@ -182,7 +196,32 @@ def _report(settled: Settled, new: Sequence[Achievement]) -> None:
             goal=change.achievement.goal_id,
             event_id=change.achievement.match.event_id,
             revision=change.achievement.revision,
+            achievement=change.achievement.achievement_id,
+            trace_id=metrics.trace_id(change.achievement.match.traceparent),
         )
+
+
+def _follow(hand: InHand) -> None:
+    """A line for each record: with it, what became of an event can be followed by its id."""
+    told = {(item.partition, item.record.offset): item for item in hand.told}
+    for partition, records in hand.batch.items():
+        for record in records:
+            record_id = partition, record.offset
+            letter, item = hand.letters.get(record_id), told.get(record_id)
+            event_id, trace_id = None, None
+            if letter is None:
+                envelope = open_envelope(record.value, record.headers)
+                event_id, trace_id = envelope.event_id, metrics.trace_id(envelope.traceparent)
+            log.debug(
+                "record",
+                topic=partition[0],
+                partition=partition[1],
+                offset=record.offset,
+                event_id=event_id,
+                outcome=letter.reason if letter else "told" if item else "no_match",
+                goals=[fact.goal_id for fact in item.facts if isinstance(fact, Match)] if item else [],
+                trace_id=trace_id,
+            )
 
 
 def _is_new(change: Change) -> bool:

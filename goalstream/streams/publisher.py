@@ -16,6 +16,7 @@ import structlog
 from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC, EncodedMessage
 from goalstream.errors import BrokerUnavailable, DatabaseUnavailable, TooLargeForKafka, Unavailable
 from goalstream.observability import metrics
+from goalstream.observability.traces import UNTRACED, Traces
 from goalstream.streams.ports import Outbox
 from goalstream.streams.producer import Header, Producer
 
@@ -48,10 +49,11 @@ class _Waiting(NamedTuple):
 class Publisher:
     """Publishes messages and takes them out of the outbox."""
 
-    def __init__(self, producer: Producer, outbox: Outbox, *, topic_prefix: str) -> None:
+    def __init__(self, producer: Producer, outbox: Outbox, *, topic_prefix: str, traces: Traces = UNTRACED) -> None:
         self._producer = producer
         self._outbox = outbox
         self._topic_prefix = topic_prefix
+        self._traces = traces
         self._waiting: asyncio.Queue[_Waiting] = asyncio.Queue(MAX_WAITING)
 
     async def hand_over(self, messages: Sequence[EncodedMessage], origins: Sequence[Origin] = ()) -> None:
@@ -135,9 +137,13 @@ class Publisher:
         """The messages that Kafka has acknowledged, and those that are too large. Raises BrokerUnavailable."""
         prefix, too_large = self._topic_prefix, list[EncodedMessage]()
         try:
-            await self._producer.send(
-                [(prefix + m.topic, m.subject.encode(), m.body.encode(), cloudevent_headers(m)) for m in messages]
-            )
+            with self._traces.publish(messages, prefix=prefix) as traceparents:
+                await self._producer.send(
+                    [
+                        (prefix + m.topic, m.subject.encode(), m.body.encode(), cloudevent_headers(m, traceparent))
+                        for m, traceparent in zip(messages, traceparents, strict=True)
+                    ]
+                )
         except TooLargeForKafka as error:
             too_large = [messages[position] for position in error.too_large]
             messages = [messages[position] for position in error.acknowledged]
@@ -149,6 +155,8 @@ class Publisher:
                     message_id=message.message_id,
                     bytes=len(message.body.encode()),
                 )
+        for message in messages:
+            log.debug("published", topic=prefix + message.topic, message_id=message.message_id, way=way)
         for topic in {message.topic for message in messages}:
             metrics.PUBLISHED.labels(topic, way).inc(sum(message.topic == topic for message in messages))
         return messages, too_large
@@ -160,8 +168,8 @@ def _observe(origins: Iterable[Origin]) -> None:
         metrics.END_TO_END_SECONDS.observe(metrics.age_seconds(record_at), metrics.exemplar(traceparent))
 
 
-def cloudevent_headers(message: EncodedMessage) -> list[Header]:
-    """The headers of CloudEvents 1.0 binary mode, which follow from the message alone."""
+def cloudevent_headers(message: EncodedMessage, traceparent: str | None) -> list[Header]:
+    """The headers of CloudEvents 1.0 binary mode, which follow from the message alone, and its trace's."""
     headers: list[Header] = [
         ("ce_specversion", b"1.0"),
         ("ce_id", message.message_id.encode()),
@@ -172,6 +180,6 @@ def cloudevent_headers(message: EncodedMessage) -> list[Header]:
         ("ce_accountid", message.account_id.encode()),
         ("content-type", b"application/json"),
     ]
-    if message.traceparent is not None:
-        headers.append(("traceparent", message.traceparent.encode()))
+    if traceparent is not None:
+        headers.append(("traceparent", traceparent.encode()))
     return headers

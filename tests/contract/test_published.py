@@ -131,7 +131,7 @@ def on_the_wire(message: Message) -> tuple[bytes, dict[str, str]]:
         encode_json(message.data),
         message.traceparent,
     )
-    return encoded.body.encode(), texts(cloudevent_headers(encoded))
+    return encoded.body.encode(), texts(cloudevent_headers(encoded, encoded.traceparent))
 
 
 def texts(headers: list[tuple[str, bytes | None]]) -> dict[str, str]:

@@ -170,6 +170,7 @@ class Asker:
                 ("GET", f"{goal}/versions", None),
                 ("GET", f"{workflow}/achievements", None),
                 ("GET", "/api/v1/workflows", None),
+                ("GET", f"/api/v1/feed?workflow_id={other.shared_workflow}", None),
                 ("GET", f"/api/v1/contacts/{other.contact_id}/achievements", None),
                 ("POST", f"{workflow}/activation-check", None),
                 ("POST", f"{workflow}/goals", {"goal_type": "tag_added", "criteria": {"tag_name": "x"}}),

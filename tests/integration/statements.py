@@ -28,6 +28,7 @@ from goalstream.storage.activation import check_activation
 from goalstream.storage.api_keys import KeyBook, look_up, note_use
 from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.cohorts import Cohort
+from goalstream.storage.feed import Feed, FeedFilter
 from goalstream.storage.goal_changes import changes_since
 from goalstream.storage.history import AuditKind, audit, goal_versions
 from goalstream.storage.idempotency import KeptAnswer, claim, find_answer, keep_answer
@@ -94,7 +95,7 @@ class Recorder:
             connection.add_query_logger(self._write_down)
 
         def create_pool_that_listens(*args: Any, **options: Any) -> Any:
-            return create_pool(*args, **options, init=begin)
+            return create_pool(*args, **(options | {"init": begin}))
 
         monkeypatch.setattr(asyncpg, "create_pool", create_pool_that_listens)
 
@@ -189,6 +190,14 @@ async def _ask(api: Database, world: World) -> None:
 
 async def _list(api: Database, world: World, contact_id: str) -> None:
     account_id, moment = world.account_id, world.now
+    for beginning in (None, 0):
+        await Feed(
+            database=api,
+            account_id=account_id,
+            wanted=FeedFilter(workflow_id=world.workflow_id, actions=["achieved"]),
+            after=beginning,
+            most_entries=1,
+        ).look()
     await workflows(api, account_id, limit=3, after=None)
     kinds: tuple[AuditKind | None, ...] = (None, "configuration", "achievements")
     for kind in kinds:

@@ -30,7 +30,7 @@ from tests.conftest import JWT_SECRET
 ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
 OPERATIONS = (
     "createGoal", "listGoals", "getGoal", "changeGoal", "deleteGoal", "listGoalVersions", "listAudit", "listWorkflows",
-    "listAchievements", "listContactAchievements", "getStatistics", "checkActivation",
+    "listAchievements", "listContactAchievements", "getStatistics", "checkActivation", "readFeed",
 )  # fmt: skip
 WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
 EXAMPLES = 30
@@ -85,10 +85,12 @@ class BriefDatabase(Database):
 
 @pytest.fixture
 def app(database_url: str) -> FastAPI:
-    return create_app(
+    found = create_app(
         Settings.model_validate({"jwt_secret": JWT_SECRET, "max_goals_per_workflow": 1_000}),
         BriefDatabase(database_url),
     )
+    found.state.feeds.close()  # each ends after its first look
+    return found
 
 
 @pytest.fixture
@@ -147,6 +149,7 @@ def test_whatever_breaks_the_document_is_refused_as_the_document_says(api_schema
         ("listAchievements", 200),
         ("listContactAchievements", 200),
         ("getStatistics", 200),
+        ("readFeed", 200),
         ("checkActivation", 200),
         ("getGoal", 404),
         ("listGoalVersions", 404),

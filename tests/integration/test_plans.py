@@ -47,6 +47,9 @@ READ: dict[str, set[str]] = {
         "achievements_pkey(account_id, enrollment_id)",
     },
     # Which of the two it begins with depends on how many there are of each.
+    "feed._COUNT": {"audit_pkey(account_id, entry_id)", "audit_of_workflow(account_id, workflow_id, entry_id)"},
+    "feed._ENTRIES": {"audit_pkey(account_id, entry_id)", "audit_of_workflow(account_id, workflow_id, entry_id)"},
+    "feed._LOOK": {"audit_pkey(account_id)"},
     "cohorts._ACHIEVED": {
         "enrollments_of_workflow(account_id, workflow_id, entered_at)",
         "enrollments_pkey(account_id, enrollment_id)",

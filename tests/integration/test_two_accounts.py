@@ -41,6 +41,7 @@ READS: Mapping[str, Asks] = {
         f"/api/v1/contacts/{mine.contact_id if workflow == mine.shared_workflow else workflow}/achievements",
         {},
     ),
+    "readFeed": lambda _, workflow, __: ("GET", f"/api/v1/feed?workflow_id={workflow}", {}),
     "getStatistics": lambda _, workflow, __: ("GET", f"{goals_of(workflow)}/stats", {}),
     "checkActivation": lambda _, workflow, __: ("POST", f"/api/v1/workflows/{workflow}/activation-check", {}),
 }
@@ -62,7 +63,9 @@ ALL = {**READS, **WRITES}
 
 @pytest.fixture
 def app(api_database: Database) -> FastAPI:
-    return create_app(Settings.model_validate({"jwt_secret": JWT_SECRET}), api_database)
+    found = create_app(Settings.model_validate({"jwt_secret": JWT_SECRET}), api_database)
+    found.state.feeds.close()  # each ends after its first look
+    return found
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from goalstream.domain.achievements import Achievement
 from goalstream.domain.events import Event, Outline
@@ -23,6 +24,7 @@ from goalstream.errors import (
     TooManyDeadLetters,
 )
 from goalstream.observability.health import Health
+from goalstream.observability.traces import UNTRACED, Traces
 from goalstream.streams import matching
 from goalstream.streams.codec import Decoded, decode
 from goalstream.streams.dead_letters import SHARE_WINDOW, DeadLetters
@@ -70,7 +72,7 @@ def tag_goal() -> GoalVersion:
 class Stage:
     """A processor between fakes."""
 
-    def __init__(self, *, max_in_a_row: int = 1_000, max_share: float = 0.5) -> None:
+    def __init__(self, *, max_in_a_row: int = 1_000, max_share: float = 0.5, traces: Traces = UNTRACED) -> None:
         self.next_offset = 0
         self.health = Health()
         self.ledger = FakeLedger()
@@ -86,8 +88,9 @@ class Stage:
             dead_letters=DeadLetters(
                 self.producer, topic_prefix="pre.", max_in_a_row=max_in_a_row, max_share=max_share
             ),
-            retry=RetryInPlace(self.health),
+            retry=RetryInPlace(self.health, traces),
             allowed_lateness=timedelta(hours=72),
+            traces=traces,
         )
 
     async def process(self, *records: FakeRecord, topic: str = TAG) -> None:
@@ -385,3 +388,13 @@ def _refuser(error: Exception, event_ids: set[str]) -> Callable[[Fact], None]:
             raise error
 
     return refuse
+
+
+async def test_at_debug_a_line_for_each_record_tells_what_became_of_it() -> None:
+    stage = Stage()
+    other = tagged("e2", data={"contact_id": CONTACT, "tag_id": "other"})
+    with capture_logs() as lines:
+        await stage.process(tagged("e1"), other, record(b"nonsense"))
+    found = [(line["event_id"], line["outcome"], line["goals"]) for line in lines if line["event"] == "record"]
+    assert found == [("e1", "told", [GOAL]), ("e2", "no_match", []), (None, "not_json", [])]
+    assert CONTACT not in repr(lines)

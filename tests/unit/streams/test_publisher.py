@@ -107,7 +107,7 @@ def measured() -> dict[str, float]:
 
 
 def test_a_message_is_a_cloudevent_in_binary_mode() -> None:
-    assert dict(cloudevent_headers(message(7))) == {
+    assert dict(cloudevent_headers(message(7), None)) == {
         "ce_specversion": b"1.0",
         "ce_id": b"00000000-0000-4000-8000-000000000007",
         "ce_source": b"goalstream",
@@ -120,4 +120,4 @@ def test_a_message_is_a_cloudevent_in_binary_mode() -> None:
 
 
 def test_a_trace_is_carried_as_a_plain_header() -> None:
-    assert ("traceparent", b"00-1-2-01") in cloudevent_headers(message(traceparent="00-1-2-01"))
+    assert ("traceparent", b"00-1-2-01") in cloudevent_headers(message(7), "00-1-2-01")
