@@ -2,7 +2,7 @@
 
 GoalstreamError
 ├── Unavailable              wait and try the same thing again
-│   ├── DatabaseUnavailable  PostgreSQL is away, failing over, read-only, out of disk, or not migrated
+│   ├── DatabaseUnavailable  PostgreSQL is away, failing over, read-only, out of disk, not migrated, or a newer release's
 │   ├── KeysUnavailable      the public keys of tokens cannot be read
 │   └── BrokerUnavailable    Kafka is away or did not acknowledge in time
 │       └── TooLargeForKafka some records are larger than their topic takes; the others may have gone through

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from goalstream.cli.terminal import out, settings_in_force, within_deadline
+from goalstream.cli.terminal import err, out, settings_in_force, within_deadline
 from goalstream.config import describe_settings
 from goalstream.errors import SettingsError
 
@@ -28,7 +28,7 @@ def migrate(
             raise typer.Exit(1)
         out.print("up to date")
         return
-    applied = within_deadline(lambda: migrations.migrate(url))
+    applied = within_deadline(lambda: migrations.migrate(url, on_wait=lambda what: err.print(what, markup=False)))
     for name in applied:
         out.print(f"applied  {name}")
     if not applied:

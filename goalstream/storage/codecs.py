@@ -13,6 +13,7 @@ import msgspec
 
 from goalstream.domain.goals import Criteria, GoalType, GoalVersion, parse_criteria
 from goalstream.domain.messages import JsonText
+from goalstream.errors import DatabaseUnavailable, InvalidGoal
 from goalstream.storage.pool import Row
 
 _Value = TypeVar("_Value")
@@ -69,8 +70,17 @@ def uuid_columns(rows: Iterable[tuple[str, ...]], width: int) -> list[str]:
 
 
 def goal_version(row: Row, *, is_once: bool = False) -> GoalVersion:
-    """A goal version from a row of `goal_versions`; its criteria are remembered for the next time, unless there is none."""
-    goal_type = GOAL_TYPES[row["goal_type"]]
+    """A goal version from a row of `goal_versions`; its criteria are remembered for the next time, unless there is none.
+
+    Raises DatabaseUnavailable where a newer release made it and this one does not understand it: without it nothing can be decided.
+    """
+    goal_type = GOAL_TYPES.get(row["goal_type"])
+    if goal_type is None:
+        raise _newer(row, f"type {row['goal_type']}")
+    try:
+        criteria = (_criteria if is_once else _known_criteria)(goal_type, row["criteria"])
+    except InvalidGoal as error:
+        raise _newer(row, str(error)) from error
     window = row["window_seconds"]
     return GoalVersion(
         account_id=str(row["account_id"]),
@@ -78,7 +88,7 @@ def goal_version(row: Row, *, is_once: bool = False) -> GoalVersion:
         goal_id=str(row["goal_id"]),
         version=row["version"],
         goal_type=goal_type,
-        criteria=(_criteria if is_once else _known_criteria)(goal_type, row["criteria"]),
+        criteria=criteria,
         is_active=row["is_active"],
         is_deleted=row["is_deleted"],
         window=None if window is None else timedelta(seconds=window),
@@ -86,3 +96,7 @@ def goal_version(row: Row, *, is_once: bool = False) -> GoalVersion:
         effective_from=row["effective_from"],
         created_at=row["goal_created_at"],
     )
+
+
+def _newer(row: Row, what: str) -> DatabaseUnavailable:
+    return DatabaseUnavailable(f"goal {row['goal_id']} was made by a newer release ({what}): run that one everywhere")

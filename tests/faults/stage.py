@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -222,7 +222,14 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(ground: Ground, name: str, *, topics: bool = True, **settings: str) -> AsyncIterator[Stage]:
+async def stage(
+    ground: Ground,
+    name: str,
+    *,
+    topics: bool = True,
+    migrate: Callable[[str], Awaitable[object]] = migrate,
+    **settings: str,
+) -> AsyncIterator[Stage]:
     """A stage that is gone after the block; `settings` of its workers are named as in the environment, in lower case."""
     database = f"fault_{secrets.token_hex(6)}"
     await _execute(ground.postgres, f"create database {database}")

@@ -30,11 +30,14 @@ class WorkerProcess:
     module = "goalstream"
     """What is run; `tests.faults.stock_faust` for comparison."""
 
+    command = "worker"
+
     def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("GOALSTREAM_")}
         self.name = name
         self.log = log
         self.environment = {**inherited, **environment}
+        self._root = _ROOT
         self._process: Running | None = None
         self._shall_live = False
 
@@ -73,6 +76,11 @@ class WorkerProcess:
         """Whether it is gone and nobody here has ended it."""
         return self._shall_live and self.exit_code is not None
 
+    def run_tree(self, root: Path) -> None:
+        """Its next lives run the code of another tree, of which nobody measures the coverage."""
+        self._root = root
+        self.environment = {name: value for name, value in self.environment.items() if not name.startswith("COVERAGE_")}
+
     def start(self) -> None:
         """Begins a life; returns at once."""
         self._shall_live = True
@@ -82,8 +90,8 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             # In the folder of its log, where no .env lies.
             return subprocess.Popen(
-                [sys.executable, "-m", self.module, "worker"],
-                env={**self.environment, "PYTHONPATH": str(_ROOT)}, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                [sys.executable, "-m", self.module, self.command],
+                env={**self.environment, "PYTHONPATH": str(self._root)}, cwd=self.log.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
 
     def kill(self) -> None:
