@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 
@@ -35,11 +36,21 @@ html_theme_options = {"navigation_with_keys": True}
 reference.write(Path(__file__).parent)
 
 
-def _lead_to_pages(_: Sphinx, __: Path, ___: str, content: list[str]) -> None:
-    """Has links of included files, which hold in the repository, lead to pages; what is no page is only named."""
-    text = content[0].replace("](docs/", "](").replace("](benchmarks/RESULTS.md)", "](benchmarks.md)")
-    content[0] = re.sub(r"\[([^]]+)\]\((?:README\.md|peers|deploy|schemas)[^)]*\)", r"\1", text)
+def _lead_to_pages(text: str) -> str:
+    """Has links that hold in the repository lead to pages; what is no page is only named."""
+    for place, page in (
+        ("](docs/", "]("),
+        ("](benchmarks/RESULTS.md", "](benchmarks.md"),
+        ("](../CHANGELOG.md", "](changelog.md"),
+    ):
+        text = text.replace(place, page)
+    return re.sub(r"\[([^]]+)\]\((?:\.\./)?(?:README\.md|peers|deploy|schemas|benchmarks/)[^)]*\)", r"\1", text)
 
 
 def setup(app: Sphinx) -> None:
-    app.connect("include-read", _lead_to_pages)
+    def change(*arguments: Any) -> None:
+        content = arguments[-1]
+        content[0] = _lead_to_pages(content[0])
+
+    app.connect("source-read", change)
+    app.connect("include-read", change)
