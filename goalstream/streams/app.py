@@ -54,6 +54,9 @@ def build_app(settings: Settings, processor: Processor, on_fatal: Callable[[Exce
         broker_request_timeout=60,
         broker_commit_interval=0.5,
         stream_wait_empty=False,
+        # Copies of tables, of which there are none. While there could be some, Faust leaves workers what they have, as long as it
+        # is not more than a share rounded up: the third worker of four partitions would have none.
+        table_standby_replicas=0,
         # Topics are ours to create.
         topic_allow_declare=False,
         topic_disable_leader=True,
