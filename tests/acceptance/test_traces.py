@@ -48,6 +48,7 @@ async def test_a_trace_leads_unbroken_from_the_record_through_sql_to_the_consume
         traced = settings.model_copy(update={"otlp_endpoint": collected.endpoint})
         async with Crm(traced) as crm, running_worker(traced):
             await enroll(crm, world)
+            await eventually(crm.committed_everything)
             await tag(crm, world, 7)
             (achieved,) = await crm.read(ACHIEVED, 1)
             (exited,) = await crm.read("workflow.exit.goal", 1)
