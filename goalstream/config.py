@@ -105,6 +105,9 @@ class Settings(BaseSettings):
     housekeeping_seconds: int = Field(60, ge=1, description="how often workers delete what is too old")
     max_goals_per_workflow: int = Field(3, ge=1, le=1_000, description="goals of a workflow that are not deleted")
     max_body_bytes: int = Field(65_536, ge=1_024, description="largest HTTP request body")
+    max_events_body_bytes: int = Field(
+        1_048_576, ge=1_024, description="largest body of events that are sent over HTTP"
+    )
     dead_letter_max_in_a_row: int = Field(
         1_000, ge=0, description="dead letters in a row on one partition that stop a worker; 0: never"
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from goalstream import __version__
-from goalstream.api import activation, feed, goals, history, listings, pages, stats
+from goalstream.api import activation, events, feed, goals, history, listings, pages, stats
 from goalstream.api.contract import complete_openapi
+from goalstream.api.events import Intake, Outcome
 from goalstream.api.feed import OpenFeeds
 from goalstream.api.gate import Gate
 from goalstream.api.hardening import REQUEST_ID, Hardening
@@ -18,21 +19,32 @@ from goalstream.api.idempotency import REPLAYED
 from goalstream.api.problems import add_problem_handlers
 from goalstream.api.rate_limit import RateLimit
 from goalstream.config import Settings
+from goalstream.errors import BrokerUnavailable
 from goalstream.observability.metrics import is_of_worker
 from goalstream.observability.probes import probe_routes
 from goalstream.storage.pool import Database
+
+
+class _Closed:
+    """Takes no events."""
+
+    async def accept(
+        self, account_id: str, documents: Sequence[bytes], *, traceparent: str | None
+    ) -> Sequence[Outcome]:
+        raise BrokerUnavailable("this process takes no events")
 
 
 def create_app(
     settings: Settings,
     database: Database,
     *,
+    intake: Intake | None = None,
     reasons: Callable[[], Mapping[str, str]] = dict,
     hidden: Callable[[str], bool] = is_of_worker,
 ) -> FastAPI:
     """The HTTP API over a database whose connections see one account at a time.
 
-    `reasons` tells why it is not ready, by part; `hidden` which metrics are not its own, by name. Raises SettingsError where
+    `intake` takes events, which are refused as long as there is none; `reasons` tells why it is not ready, by part; `hidden` which metrics are not its own, by name. Raises SettingsError where
     tokens could not be checked. Who runs it keeps `app.state.gate` fresh, and closes it in the end, `app.state.feeds` first.
     """
     gate = Gate(settings, database)
@@ -49,12 +61,14 @@ def create_app(
     app.state.gate = gate
     app.state.rate_limit = RateLimit(settings.rate_limit_per_minute)
     app.state.feeds = OpenFeeds()
+    app.state.intake = intake or _Closed()
     app.state.max_body_bytes = settings.max_body_bytes
     app.include_router(stats.router)  # before the goals, whose {goal_id} would take its path
     app.include_router(history.router)
     app.include_router(goals.router)
     app.include_router(listings.router)
     app.include_router(activation.router)
+    app.include_router(events.router)
     app.include_router(feed.router)
     app.include_router(pages.router)
     app.router.routes.extend(probe_routes(reasons, hidden=hidden))

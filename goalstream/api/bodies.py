@@ -45,9 +45,9 @@ async def read_json(request: Request) -> bytes:
     return await read_body(request)
 
 
-async def read_body(request: Request) -> bytes:
-    """A request's body. Raises ApiError: 413."""
-    limit: int = request.app.state.max_body_bytes
+async def read_body(request: Request, limit: int | None = None) -> bytes:
+    """A request's body, of up to `limit` bytes where it is not the usual number. Raises ApiError: 413."""
+    limit = limit or int(request.app.state.max_body_bytes)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -219,3 +219,21 @@ class Statistics(BaseModel):
     computed_at: datetime
     as_of: datetime
     series: list[SeriesPoint] | None = None
+
+
+class EventAnswer(BaseModel):
+    """What became of an event."""
+
+    index: int = Field(description="its place in the body, from 0")
+    event_id: str | None
+    topic: str | None = Field(examples=["payment.completed"])
+    status: Literal["accepted", "refused"]
+    errors: list[ProblemItem] = Field(description="pointers into the event")
+
+
+class AcceptedEvents(BaseModel):
+    """What became of events; accepted ones are kept by Kafka."""
+
+    accepted: int
+    refused: int
+    events: list[EventAnswer]

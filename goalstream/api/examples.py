@@ -81,6 +81,20 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "WorkflowPage": {"workflows": [_WORKFLOW_DOCUMENT], "next_cursor": None},
     "AchievementPage": {"achievements": [_ACHIEVEMENT], "next_cursor": None},
     "ActivationDocument": {"valid": True, "goals": 1},
+    "AcceptedEvents": {
+        "accepted": 1,
+        "refused": 1,
+        "events": [
+            {"index": 0, "event_id": "order-17", "topic": "payment.completed", "status": "accepted", "errors": []},
+            {
+                "index": 1,
+                "event_id": "order-18",
+                "topic": "payment.completed",
+                "status": "refused",
+                "errors": [{"pointer": "/data/contact_id", "message": '"7" is not a UUID'}],
+            },
+        ],
+    },
     "Statistics": {
         "workflow_id": _WORKFLOW,
         "total_enrolled": 5,

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from goalstream.errors import (
+    BrokerUnavailable,
     CriteriaEmpty,
     DatabaseUnavailable,
     DuplicateGoal,
@@ -92,6 +93,13 @@ def defect_response(request_id: str) -> JSONResponse:
     return JSONResponse(body, 500, media_type="application/problem+json")
 
 
+_AWAY: dict[type[Exception], str] = {
+    DatabaseUnavailable: "The database is away",
+    BrokerUnavailable: "Kafka is away",
+    KeysUnavailable: "The keys of tokens cannot be read",
+}
+
+
 def translate(error: Exception) -> ApiError:
     """The problem that stands for an exception of the rooms below."""
     match error:
@@ -111,14 +119,10 @@ def translate(error: Exception) -> ApiError:
             return ApiError(404, str(error))
         case StaleVersion():
             return ApiError(412, str(error), headers={"ETag": f'"{error.current_version}"'})
-        case DatabaseUnavailable():
+        case DatabaseUnavailable() | BrokerUnavailable() | KeysUnavailable():
             log.warning("request_refused", error=str(error))
-            message = "The database is away; try again in a moment"
-            return ApiError(503, message, headers={"Retry-After": RETRY_AFTER_SECONDS})
-        case KeysUnavailable():
-            log.warning("request_refused", error=str(error))
-            message = "The keys of tokens cannot be read; try again in a moment"
-            return ApiError(503, message, headers={"Retry-After": RETRY_AFTER_SECONDS})
+            what = next(sentence for kind, sentence in _AWAY.items() if isinstance(error, kind))
+            return ApiError(503, f"{what}; try again in a moment", headers={"Retry-After": RETRY_AFTER_SECONDS})
         case RequestValidationError():
             problems = [Problem(_pointer(found["loc"]), found["msg"]) for found in error.errors()]
             return ApiError(422, problems[0].message, problems=problems)
@@ -146,8 +150,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         InvalidGoal,
         GoalNotFound,
         StaleVersion,
-        DatabaseUnavailable,
-        KeysUnavailable,
+        *_AWAY,
         RequestValidationError,
     ):
         app.add_exception_handler(kind, tell)

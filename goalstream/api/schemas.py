@@ -75,6 +75,13 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_EVENT: Schema = {
+    "event_type": "payment.completed",
+    "event_id": "order-17",
+    "timestamp": "2026-03-10T12:00:00Z",
+    "data": {"contact_id": "cccccccc-0000-4000-8000-000000000001", "amount": "49.00", "currency": "EUR"},
+}
+
 SCHEMAS: Mapping[str, Schema] = {
     **{CRITERIA_OF[goal_type].__name__: _criteria(goal_type) for goal_type in GoalType},
     "NewGoal": {
@@ -94,10 +101,44 @@ SCHEMAS: Mapping[str, Schema] = {
         },
         "examples": [{"is_active": False}],
     },
+    "Event": {
+        "title": "Event",
+        "type": "object",
+        "description": "An event in its plain envelope, as here, or as a CloudEvent with `type`, `id` and `accountid`. The AsyncAPI"
+        " document and `goalstream schemas show TOPIC` tell the members of `data`.",
+        "required": ["data"],
+        "properties": {
+            "event_type": {
+                "type": "string",
+                "description": "the topic that it goes to",
+                "examples": ["payment.completed"],
+            },
+            "event_id": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MAX_TEXT_LENGTH,
+                "description": "what it is known by when it comes again",
+            },
+            "account_id": {"type": "string", "format": "uuid", "description": "the token's, which it is without it"},
+            "timestamp": {"type": "string", "description": "when it happened, RFC 3339; now without it"},
+            "data": {
+                "type": "object",
+                "required": ["contact_id"],
+                "properties": {"contact_id": {"type": "string", "format": "uuid"}},
+            },
+        },
+        "examples": [_EVENT],
+    },
+    "Events": {
+        "title": "Events",
+        "oneOf": [_ref("Event"), {"type": "array", "items": _ref("Event"), "minItems": 1, "maxItems": 500}],
+        "examples": [_EVENT, [_EVENT]],
+    },
 }
 """What request bodies hold, by the names under which the OpenAPI document has them."""
 
 
-def body(name: str) -> Schema:
-    """The description of a request body, for a route that reads it by hand."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": _ref(name)}}}}
+def body(name: str, *content_types: str) -> Schema:
+    """The description of a request body, for a route that reads it by hand; it is JSON unless its types are named."""
+    content = {content_type: {"schema": _ref(name)} for content_type in content_types or ("application/json",)}
+    return {"requestBody": {"required": True, "content": content}}

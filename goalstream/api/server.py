@@ -9,6 +9,7 @@ import structlog
 
 from goalstream import __version__
 from goalstream.api.app import create_app
+from goalstream.api.events import Intake
 from goalstream.api.gate import Gate
 from goalstream.config import Settings
 from goalstream.errors import OperatorError, Unavailable
@@ -26,10 +27,12 @@ CHECK_SECONDS = 1.0
 async def serve(
     settings: Settings,
     *,
+    intake: Intake | None = None,
     on_listening: Callable[[int], None] | None = None,
     hidden: Callable[[str], bool] = is_of_worker,
 ) -> None:
-    """Serves until cancelled; open requests are finished first. `on_listening` hears of the port; `hidden` are the metrics of others.
+    """Serves until cancelled; open requests are finished first. `intake` takes events, and is closed by whoever made it;
+    `on_listening` hears of the port; `hidden` are the metrics of others.
 
     While the database is away or not migrated it answers 503 and says why on /readyz; also while the public keys of tokens were
     never read, since whoever has read them is the better one to ask. Raises SettingsError, or OperatorError when the port is
@@ -40,7 +43,7 @@ async def serve(
     health.report("database", "starting")
     announce_build(__version__)
     watch_connections(lambda: database.connections)
-    app = create_app(settings, database, reasons=lambda: health.reasons | gate.reasons, hidden=hidden)
+    app = create_app(settings, database, intake=intake, reasons=lambda: health.reasons | gate.reasons, hidden=hidden)
     gate: Gate = app.state.gate
     tasks = [
         asyncio.create_task(_watch(settings.database_url.get_secret_value(), health)),

@@ -36,15 +36,22 @@ def api() -> None:
 
     async def run() -> None:
         from goalstream.api.server import serve
+        from goalstream.intake import intake_of
 
+        intake = intake_of(settings)
         serving = asyncio.create_task(
-            serve(settings, on_listening=lambda port: err.print(f"listening on http://{settings.http_host}:{port}"))
+            serve(
+                settings,
+                intake=intake,
+                on_listening=lambda port: err.print(f"listening on http://{settings.http_host}:{port}"),
+            )
         )
         try:
             await _until_signal(asyncio.shield(serving))
         finally:
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
+            await intake.close()
 
     asyncio.run(run())
 

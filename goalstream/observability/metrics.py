@@ -54,6 +54,11 @@ API_SECONDS = Histogram(
     ["operation", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
+EVENTS_RECEIVED = Counter(
+    "goalstream_events_received",
+    "Events that came over HTTP, by topic (unknown: none that is read) and outcome (accepted: Kafka keeps it, or refused)",
+    ["topic", "outcome"],
+)
 JWKS_READS = Counter(
     "goalstream_jwks_reads", "Times that the public keys of tokens were read, or failed to be", ["outcome"]
 )
@@ -109,7 +114,9 @@ HORIZON_AGE_SECONDS = Gauge(
 ASSIGNED_PARTITIONS = Gauge("goalstream_assigned_partitions", "Partitions that this worker reads")
 
 
-OF_API = frozenset({"goalstream_api_refused", "goalstream_api_seconds", "goalstream_jwks_reads"})
+OF_API = frozenset(
+    {"goalstream_api_refused", "goalstream_api_seconds", "goalstream_events_received", "goalstream_jwks_reads"}
+)
 OF_BOTH = frozenset({"goalstream_build_info", "goalstream_database_connections"})
 
 

@@ -69,7 +69,7 @@ def _structured(document: dict[str, Any], headers: Mapping[str, str]) -> Envelop
     if get("data_base64") is not None:
         raise InvalidRecord("bad_cloudevent", "data_base64 is not JSON")
     _check_cloudevent(get("specversion"), get("id"))
-    trace = _trace(headers) or _valid_trace(get("traceparent"))
+    trace = _trace(headers) or valid_trace(get("traceparent"))
     return Envelope(get("type"), get("id"), get("source"), get("accountid"), get("time"), get("data"), trace)
 
 
@@ -105,15 +105,16 @@ def traceparent_of(record: Record) -> str | None:
     """What a record's headers say about its trace, however broken the rest of it is."""
     for name, value in record.headers:
         if name.lower() in ("traceparent", "ce_traceparent") and value is not None:
-            return _valid_trace(value.decode(errors="replace"))
+            return valid_trace(value.decode(errors="replace"))
     return None
 
 
 def _trace(headers: Mapping[str, str]) -> str | None:
-    return _valid_trace(headers.get("traceparent") or headers.get("ce_traceparent"))
+    return valid_trace(headers.get("traceparent") or headers.get("ce_traceparent"))
 
 
-def _valid_trace(traceparent: object) -> str | None:
+def valid_trace(traceparent: object) -> str | None:
+    """A `traceparent` of W3C Trace Context; None where it is none."""
     return traceparent if isinstance(traceparent, str) and _TRACEPARENT(traceparent) else None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -115,7 +115,12 @@ def _address(line: bytes) -> tuple[str, bytes | None]:
     topic = event.get("type") if "specversion" in event else event.get("event_type")
     if topic not in READ_TOPICS:
         raise ValueError(f"event_type {topic!r} is none of: {', '.join(READ_TOPICS)}")
+    return topic, key_of(event)
+
+
+def key_of(event: Mapping[str, Any]) -> bytes | None:
+    """The key of an event's record: whom it is about."""
     data = event.get("data")
     fields = data if isinstance(data, dict) else {}
     key = fields.get("contact_id") or fields.get("enrollment_id") or fields.get("workflow_id")
-    return topic, key.encode() if isinstance(key, str) else None
+    return key.encode() if isinstance(key, str) else None

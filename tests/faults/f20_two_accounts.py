@@ -173,6 +173,11 @@ class Asker:
                 ("GET", f"/api/v1/feed?workflow_id={other.shared_workflow}", None),
                 ("GET", f"/api/v1/contacts/{other.contact_id}/achievements", None),
                 ("POST", f"{workflow}/activation-check", None),
+                (
+                    "POST",
+                    "/api/v1/events",
+                    {"event_type": "contact.tag.added", "data": {"contact_id": other.contact_id}},
+                ),
                 ("POST", f"{workflow}/goals", {"goal_type": "tag_added", "criteria": {"tag_name": "x"}}),
                 ("PATCH", goal, {"is_active": False}),
                 ("DELETE", goal, None),

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from goalstream.api import server
+from goalstream.api.events import Intake
 from goalstream.api.tokens import issue_token
 from goalstream.config import Settings
 from tests.conftest import JWT_SECRET
@@ -38,10 +39,12 @@ def bearer(account_id: str = ACCOUNT) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.Task[None]]]:
+async def serving(
+    settings: Settings, *, intake: Intake | None = None
+) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.Task[None]]]:
     """A client of a running API, and the task that runs it."""
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(server.serve(settings, on_listening=port.set_result))
+    task = asyncio.create_task(server.serve(settings, intake=intake, on_listening=port.set_result))
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not (port.done() or task.done()):  # noqa: ASYNC110 - whichever comes first

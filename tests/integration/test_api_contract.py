@@ -23,14 +23,16 @@ from goalstream.api.app import create_app
 from goalstream.api.tokens import issue_token
 from goalstream.config import Settings
 from goalstream.domain.goals import CRITERIA_OF, GoalType, TagCriteria
+from goalstream.intake import Intake
 from goalstream.storage.goals import GoalBook
 from goalstream.storage.pool import Connection, Database
 from tests.conftest import JWT_SECRET
+from tests.unit.streams.fakes import FakeProducer
 
 ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
 OPERATIONS = (
     "createGoal", "listGoals", "getGoal", "changeGoal", "deleteGoal", "listGoalVersions", "listAudit", "listWorkflows",
-    "listAchievements", "listContactAchievements", "getStatistics", "checkActivation", "readFeed",
+    "listAchievements", "listContactAchievements", "getStatistics", "checkActivation", "readFeed", "sendEvents",
 )  # fmt: skip
 WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
 EXAMPLES = 30
@@ -88,6 +90,7 @@ def app(database_url: str) -> FastAPI:
     found = create_app(
         Settings.model_validate({"jwt_secret": JWT_SECRET, "max_goals_per_workflow": 1_000}),
         BriefDatabase(database_url),
+        intake=Intake(FakeProducer(), topic_prefix=""),
     )
     found.state.feeds.close()  # each ends after its first look
     return found
@@ -173,6 +176,17 @@ def test_a_goal_that_is_there_is_answered_as_the_document_says(
             case.headers["If-Match"] = "*"
 
     assert success in run(api_schema.find_operation_by_id(operation_id), GenerationMode.POSITIVE, aim)
+
+
+def test_an_event_that_keeps_to_its_contract_is_answered_as_the_document_says(api_schema: Any) -> None:
+    def aim(case: Any) -> None:
+        data = {"contact_id": "cccccccc-0000-4000-8000-000000000001", "tag_id": "t"}
+        case.body = [
+            {"event_type": "contact.tag.added", "data": data},
+            {"event_type": "payment.completed", "data": data | {"amount": "x"}},
+        ]
+
+    assert 202 in run(api_schema.find_operation_by_id("sendEvents"), GenerationMode.POSITIVE, aim)
 
 
 KEYS = sorted({field.name for kind in CRITERIA_OF.values() for field in fields(kind)})

@@ -14,10 +14,12 @@ import httpx
 import pytest
 
 from goalstream.domain.goals import TagCriteria
+from goalstream.intake import Intake
 from goalstream.storage.pool import Database
 from tests.integration.builders import World, new_id
 from tests.integration.serving import ACCOUNT, bearer, serving, settings_of, until_ready
 from tests.pages import ROOT, documents, examples, is_like, run
+from tests.unit.streams.fakes import FakeProducer
 
 PAGE = ROOT / "docs" / "http.md"
 WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
@@ -48,7 +50,8 @@ async def test_every_example_does_what_is_shown(database_url: str, database: Dat
     assert shutil.which("jq"), "install jq"
     await measure(database)
     script, shown = "", list[Any]()
-    async with serving(settings_of(database_url)) as (client, _):
+    intake = Intake(FakeProducer(), topic_prefix="")
+    async with serving(settings_of(database_url), intake=intake) as (client, _):
         await until_ready(client, lambda answer: answer.is_success)
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",

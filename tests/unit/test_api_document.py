@@ -29,6 +29,7 @@ STATUSES = {
     "listWorkflows": EVERY - {"404"} | {"200"},
     "listAchievements": EVERY | {"200"},
     "listContactAchievements": EVERY | {"200"},
+    "sendEvents": EVERY - {"404"} | {"202", "408", "409", "413", "415"},
     "readFeed": EVERY - {"404"} | {"200"},
     "getStatistics": EVERY | {"200"},
     "checkActivation": EVERY | {"200", "400", "408", "409", "413"},
@@ -127,7 +128,7 @@ def test_every_operation_needs_a_token_and_names_its_scope(document: dict[str, A
     ((name, scheme),) = document["components"]["securitySchemes"].items()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     needed = {operation_id: operation["security"] for operation_id, operation in operations(document).items()}
-    writes = {"createGoal", "changeGoal", "deleteGoal"}
+    writes = {"createGoal", "changeGoal", "deleteGoal", "sendEvents"}
     assert needed == {one: [{name: ["goals:write" if one in writes else "goals:read"]}] for one in STATUSES}
 
 

@@ -232,7 +232,7 @@ KAFKA, DATABASE = ("kafka", "TCP", 9093), ("database", "TCP", 5432)
     ("component", "outwards", "inwards"),
     [
         ("worker", {KAFKA, DATABASE, ("monitoring", "TCP", 4318)}, {("monitoring", "TCP", 8647)}),
-        ("api", {DATABASE, ("anywhere", "TCP", 443)}, {("monitoring", "TCP", 8646), ("ingress", "TCP", 8646)}),
+        ("api", {KAFKA, DATABASE, ("anywhere", "TCP", 443)}, {("monitoring", "TCP", 8646), ("ingress", "TCP", 8646)}),
         ("migrate", {DATABASE}, set()),
         ("topics", {KAFKA}, set()),
     ],
