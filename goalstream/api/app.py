@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from goalstream import __version__
-from goalstream.api import activation, feed, goals, history, listings, pages, stats
+from goalstream.api import activation, feed, goals, history, listings, pages, stats, why
 from goalstream.api.contract import complete_openapi
 from goalstream.api.feed import OpenFeeds
 from goalstream.api.gate import Gate
@@ -54,6 +54,7 @@ def create_app(
     app.include_router(history.router)
     app.include_router(goals.router)
     app.include_router(listings.router)
+    app.include_router(why.router)
     app.include_router(activation.router)
     app.include_router(feed.router)
     app.include_router(pages.router)
