@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from goalstream import __version__
-from goalstream.api import activation, events, feed, goals, history, listings, pages, stats
+from goalstream.api import activation, events, feed, goals, history, listings, pages, stats, why
 from goalstream.api.contract import complete_openapi
 from goalstream.api.events import Intake, Outcome
 from goalstream.api.feed import OpenFeeds
@@ -67,6 +67,7 @@ def create_app(
     app.include_router(history.router)
     app.include_router(goals.router)
     app.include_router(listings.router)
+    app.include_router(why.router)
     app.include_router(activation.router)
     app.include_router(events.router)
     app.include_router(feed.router)

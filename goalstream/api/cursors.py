@@ -49,6 +49,11 @@ def uuid(part: object) -> str | None:
     return part.lower() if isinstance(part, str) and is_uuid(part) else None
 
 
+def text(part: object) -> str | None:
+    """A text in a cursor, which is compared with others and nothing else."""
+    return part if isinstance(part, str) else None
+
+
 def number(part: object) -> int | None:
     """A number in a cursor, as PostgreSQL knows them."""
     return part if isinstance(part, int) and not isinstance(part, bool) and 0 <= part < 1 << 63 else None

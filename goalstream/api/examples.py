@@ -72,6 +72,52 @@ _WORKFLOW_DOCUMENT = {
     "goals": 1,
     "enrolled": 5,
 }
+_EVENT: dict[str, Any] = {
+    "event_id": "evt-4711",
+    "source": "contact.tag.added",
+    "event_type": "contact.tag.added",
+    "occurred_at": "2026-03-12T09:30:00Z",
+    "occurred_at_source": "event",
+    "record_at": "2026-03-12T09:30:00.010Z",
+    "data": {"contact_id": _CONTACT, "tag_name": "Purchased"},
+    "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+}
+_JUDGED: dict[str, Any] = {
+    "enrollment_id": _ENROLLMENT,
+    "verdict": "achieved",
+    "wanted": None,
+    "got": None,
+    "text": "The goal was achieved by this event of 2026-03-12 09:30:00 UTC.",
+    "achievement": {
+        "achievement_id": _ACHIEVEMENT["achievement_id"],
+        "revision": 1,
+        "recorded_at": "2026-03-12T09:30:00.040Z",
+        "revoked_at": None,
+        "revoked_reason": None,
+        "should_exit_workflow": True,
+        "messages": [
+            {"topic": "workflow.goal.achieved", "message_id": "99999999-0000-5000-8000-000000000001"},
+            {"topic": "workflow.exit.goal", "message_id": "99999999-0000-5000-8000-000000000002"},
+        ],
+    },
+}
+_REFUSED: dict[str, Any] = {
+    "enrollment_id": _ENROLLMENT,
+    "verdict": "before_enrollment",
+    "wanted": {"entered_at": "2026-03-10T13:00:00Z"},
+    "got": {"occurred_at": "2026-03-10T12:30:00Z"},
+    "text": "The event happened at 2026-03-10 12:30:00 UTC, before the contact entered the workflow at"
+    " 2026-03-10 13:00:00 UTC.",
+    "achievement": None,
+}
+_EARLIER = _EVENT | {
+    "event_id": "evt-4100",
+    "occurred_at": "2026-03-10T12:30:00Z",
+    "record_at": "2026-03-10T12:30:00.010Z",
+}
+_OF_VERSION = {"goal_version": 1, "criteria": {"tag_name": "Purchased"}}
+_OF_GOAL = {"workflow_id": _WORKFLOW, "goal_id": _GOAL_ID, "goal_type": "tag_added", "goal_version": 1}
+_ENROLLED = {"enrollment_id": _ENROLLMENT, "workflow_id": _WORKFLOW}
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "GoalDocument": _GOAL,
@@ -80,6 +126,23 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "AuditPage": {"entries": [_ENTRY], "next_cursor": None},
     "WorkflowPage": {"workflows": [_WORKFLOW_DOCUMENT], "next_cursor": None},
     "AchievementPage": {"achievements": [_ACHIEVEMENT], "next_cursor": None},
+    "ExplanationPage": {
+        "contact_id": _CONTACT,
+        "goal": _GOAL | {"is_deleted": False},
+        "verdicts": [{"event": _EVENT} | _OF_VERSION | _JUDGED, {"event": _EARLIER} | _OF_VERSION | _REFUSED],
+        "next_cursor": None,
+    },
+    "TimelinePage": {
+        "contact_id": _CONTACT,
+        "entries": [
+            {"at": "2026-03-12T09:31:00Z", "kind": "enrollment_ended"} | _ENROLLED | {"reason": "goal_achieved"},
+            {"at": "2026-03-12T09:30:00Z", "kind": "event", "event": _EVENT} | _OF_GOAL | _JUDGED,
+            {"at": "2026-03-12T09:30:00Z", "kind": "exited"} | _ENROLLED | {"goal_id": _GOAL_ID},
+            {"at": "2026-03-10T13:00:00Z", "kind": "enrollment_started"} | _ENROLLED | {"trigger_event_id": None},
+            {"at": "2026-03-10T12:30:00Z", "kind": "event", "event": _EARLIER} | _OF_GOAL | _REFUSED,
+        ],
+        "next_cursor": None,
+    },
     "ActivationDocument": {"valid": True, "goals": 1},
     "AcceptedEvents": {
         "accepted": 1,

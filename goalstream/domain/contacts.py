@@ -30,6 +30,10 @@ class Contacts:
             contact_id = into
         return contact_id
 
+    def into(self, contact_id: str) -> str | None:
+        """The contact that an id was merged into, not followed any further; None where it was not."""
+        return self._into.get(contact_id)
+
     def is_merged(self, contact_id: str) -> bool:
         """Whether an id stands for another one."""
         return contact_id in self._into

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from goalstream.domain.achievements import Achievement
 from goalstream.domain.durations import format_duration
+from goalstream.domain.facts import Match
 from goalstream.domain.goals import GoalVersion, criteria_document
 from goalstream.domain.ids import achievement_message_id, exit_message_id, goal_message_id
 from goalstream.domain.values import value
@@ -149,6 +150,44 @@ def achievement_document(achievement: Achievement) -> dict[str, Any]:
         },
         "progress": {"met": achievement.met, "required": achievement.required},
         "should_exit_workflow": achievement.should_exit_workflow,
+    }
+
+
+def achievement_state(achievement: Achievement) -> dict[str, Any]:
+    """What holds of an achievement by now, with the messages that tell it."""
+    revision = achievement.revision
+    revisions = [(GOAL_ACHIEVED_TOPIC, revision)]
+    if not achievement.is_valid:
+        revisions = [(GOAL_ACHIEVED_TOPIC, revision - 1), (GOAL_REVOKED_TOPIC, revision)]
+    told = [
+        {"topic": topic, "message_id": achievement_message_id(topic, achievement.achievement_id, number)}
+        for topic, number in revisions
+    ]
+    if achievement.should_exit_workflow:
+        exit_id = exit_message_id(achievement.account_id, achievement.enrollment_id)
+        told.append({"topic": GOAL_EXIT_TOPIC, "message_id": exit_id})
+    return {
+        "achievement_id": achievement.achievement_id,
+        "revision": revision,
+        "recorded_at": achievement.recorded_at,
+        "revoked_at": achievement.revoked_at,
+        "revoked_reason": achievement.revoked_reason,
+        "should_exit_workflow": achievement.should_exit_workflow,
+        "messages": told,
+    }
+
+
+def event_document(match: Match) -> dict[str, Any]:
+    """The event of a match, with the times by which it is judged and the trace that it came in."""
+    return {
+        "event_id": match.event_id,
+        "source": match.source,
+        "event_type": match.event_type,
+        "occurred_at": match.occurred_at,
+        "occurred_at_source": match.occurred_at_source,
+        "record_at": match.record_at,
+        "data": None if match.data is None else JsonText(match.data),
+        "trace_id": None if match.traceparent is None else match.traceparent.split("-")[1],
     }
 
 

@@ -121,9 +121,13 @@ class Families:
 
     def same_person(self, contact: Contact) -> set[str]:
         """All ids that stand for the same contact as this one, after every merge that is known."""
-        members = self.members(contact)
-        contacts = Contacts(fact for member in members for fact in self._facts.get((contact[0], member), ()))
-        return {member for member in members if contacts.survivor(member) == contacts.survivor(contact[1])}
+        contacts = Contacts(self.facts_of(contact))
+        survivor = contacts.survivor(contact[1])
+        return {member for member in self.members(contact) if contacts.survivor(member) == survivor}
+
+    def facts_of(self, contact: Contact) -> list[ContactMerge | ContactDeletion]:
+        """Every merge and deletion of the contact and of its relatives."""
+        return [fact for member in self.members(contact) for fact in self._facts.get((contact[0], member), ())]
 
     def facts_about(self, starts: Iterable[EnrollmentStart]) -> Sequence[ContactMerge | ContactDeletion]:
         """Every merge and deletion of the contacts that starts name, and of their relatives."""

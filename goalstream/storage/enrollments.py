@@ -45,12 +45,17 @@ select ended.account_id::text, ended.enrollment_id::text, ended_at, reason, sour
   join enrollment_ends ended on ended.account_id = touched.account_id and ended.enrollment_id = touched.enrollment_id
 """
 
+MATCH_COLUMNS = """
+matches.account_id::text, matches.contact_id::text, matches.workflow_id::text, goal_id::text, goal_version,
+goal_type, source, event_id, event_type, occurred_at, occurred_at_source, clock_ahead, record_at, data, traceparent,
+nullif(matches.enrollment_id, '00000000-0000-0000-0000-000000000000')::text as enrollment_id
+"""
+"""Of `matches`: what `match_of` needs."""
+
 # The workflow is compared in a way that no index serves: a contact has few matches, a workflow has many, and while PostgreSQL has
 # not counted them, it takes either for the shorter way.
-_MATCHES = """
-select matches.account_id::text, matches.contact_id::text, matches.workflow_id::text, goal_id::text, goal_version,
-       goal_type, source, event_id, event_type, occurred_at, occurred_at_source, clock_ahead, record_at, data, traceparent,
-       nullif(matches.enrollment_id, '00000000-0000-0000-0000-000000000000')::text as enrollment_id
+_MATCHES = f"""
+select {MATCH_COLUMNS}
   from unnest(uuids($1), uuids($2), uuids($3)) as wanted (account_id, contact_id, workflow_id)
   join matches on matches.account_id = wanted.account_id and matches.contact_id = wanted.contact_id
    and matches.workflow_id is not distinct from wanted.workflow_id
@@ -181,7 +186,7 @@ async def _matches(
 ) -> dict[ContactInWorkflow, list[Match]]:
     matches: dict[ContactInWorkflow, list[Match]] = defaultdict(list)
     for row in await connection.fetch(_MATCHES, *uuid_columns(sorted(contacts), 3)):
-        match = _match(row)
+        match = match_of(row)
         matches[match.account_id, match.contact_id, match.workflow_id].append(match)
     return matches
 
@@ -223,7 +228,8 @@ def _start(row: Row) -> EnrollmentStart:
     )
 
 
-def _match(row: Row) -> Match:
+def match_of(row: Row) -> Match:
+    """The match of a row with `MATCH_COLUMNS`."""
     return Match(
         account_id=row["account_id"],
         contact_id=row["contact_id"],

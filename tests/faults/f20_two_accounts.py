@@ -81,6 +81,8 @@ class Asker:
                 "/api/v1/workflows",
                 f"/api/v1/workflows/{mine.shared_workflow}/achievements",
                 f"/api/v1/contacts/{mine.contact_id}/achievements",
+                f"/api/v1/contacts/{mine.contact_id}/goals/{mine.shared_goal}/explanation",
+                f"/api/v1/contacts/{mine.contact_id}/timeline",
             ]
         )
         answer = await self._get(
@@ -118,7 +120,10 @@ class Asker:
         self._expect(listed, {200}, None, other)
         if listed.json()["total"]:
             self.findings.wrong.append(f"{mine.mark} sees that there are goals of {other.mark}")
+        explained = await self._get(f"/api/v1/contacts/{other.contact_id}/goals/{goal}/explanation", mine)
+        self._expect(explained, {404}, None, other)
         for path, name in (
+            (f"contacts/{other.contact_id}/timeline?workflow_id={workflow}", "entries"),
             (f"workflows/{workflow}/achievements", "achievements"),
             (f"workflows/{workflow}/goals/audit", "entries"),
         ):
@@ -172,6 +177,8 @@ class Asker:
                 ("GET", "/api/v1/workflows", None),
                 ("GET", f"/api/v1/feed?workflow_id={other.shared_workflow}", None),
                 ("GET", f"/api/v1/contacts/{other.contact_id}/achievements", None),
+                ("GET", f"/api/v1/contacts/{other.contact_id}/goals/{other.shared_goal}/explanation", None),
+                ("GET", f"/api/v1/contacts/{other.contact_id}/timeline", None),
                 ("POST", f"{workflow}/activation-check", None),
                 (
                     "POST",

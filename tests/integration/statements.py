@@ -43,6 +43,7 @@ from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Connection, Database
 from goalstream.storage.roll_up import RollUp
 from goalstream.storage.stats import statistics
+from goalstream.storage.why import Key, explanation, timeline
 from tests.integration.builders import LATENESS, World
 
 FOR_PERSONS = {"checkup", "migrate"}
@@ -212,6 +213,10 @@ async def _list(api: Database, world: World, contact_id: str) -> None:
     after = AchievementKey(moment, world.enrollment_id, world.goals[0].goal_id)
     await achievements_of_workflow(api, account_id, world.workflow_id, wanted, limit=10, after=after)
     await achievements_of_contact(api, account_id, contact_id, wanted, limit=10, after=after)
+    key = Key(moment, "")
+    goal_id = world.goals[0].goal_id
+    await explanation(api, account_id, contact_id, goal_id, allowed_lateness=LATENESS, limit=10, after=key)
+    await timeline(api, account_id, contact_id, world.workflow_id, allowed_lateness=LATENESS, limit=10, after=key)
 
 
 async def _call(api: Database, world: World, goal: GoalVersion, contact_id: str, enrollment_id: str) -> None:

@@ -32,7 +32,8 @@ from tests.unit.streams.fakes import FakeProducer
 ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
 OPERATIONS = (
     "createGoal", "listGoals", "getGoal", "changeGoal", "deleteGoal", "listGoalVersions", "listAudit", "listWorkflows",
-    "listAchievements", "listContactAchievements", "getStatistics", "checkActivation", "readFeed", "sendEvents",
+    "listAchievements", "listContactAchievements", "explainGoal", "showTimeline", "getStatistics", "checkActivation",
+    "readFeed", "sendEvents",
 )  # fmt: skip
 WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
 EXAMPLES = 30
@@ -151,11 +152,13 @@ def test_whatever_breaks_the_document_is_refused_as_the_document_says(api_schema
         ("listWorkflows", 200),
         ("listAchievements", 200),
         ("listContactAchievements", 200),
+        ("showTimeline", 200),
         ("getStatistics", 200),
         ("readFeed", 200),
         ("checkActivation", 200),
         ("getGoal", 404),
         ("listGoalVersions", 404),
+        ("explainGoal", 404),
     ],
 )
 def test_whatever_keeps_to_the_document_is_answered_as_the_document_says(
@@ -165,13 +168,16 @@ def test_whatever_keeps_to_the_document_is_answered_as_the_document_says(
 
 
 @pytest.mark.parametrize(
-    ("operation_id", "success"), [("getGoal", 200), ("listGoalVersions", 200), ("changeGoal", 200), ("deleteGoal", 204)]
+    ("operation_id", "success"),
+    [("getGoal", 200), ("listGoalVersions", 200), ("explainGoal", 200), ("changeGoal", 200), ("deleteGoal", 204)],
 )
 def test_a_goal_that_is_there_is_answered_as_the_document_says(
     api_schema: Any, goal_id: str, operation_id: str, success: int
 ) -> None:
     def aim(case: Any) -> None:
-        case.path_parameters.update(workflow_id=WORKFLOW, goal_id=goal_id)
+        case.path_parameters["goal_id"] = goal_id
+        if "workflow_id" in case.path_parameters:
+            case.path_parameters["workflow_id"] = WORKFLOW
         if operation_id in ("changeGoal", "deleteGoal"):
             case.headers["If-Match"] = "*"
 

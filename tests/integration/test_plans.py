@@ -124,6 +124,12 @@ READ: dict[str, set[str]] = {
     "outbox._DUE": {"outbox_by_due_time(publish_after)"},
     "outbox._INSERT": set(),
     "outbox._POSTPONE": {"outbox_pkey(account_id, message_id)"},
+    "persons._ENROLLMENTS": {"enrollment_starts_of_contact(account_id, contact_id)"},
+    "persons._OF_GOAL": {"matches_pkey(account_id, contact_id, goal_id, occurred_at)"},
+    "persons._OF_WORKFLOW": {
+        "matches_pkey(account_id, contact_id)",
+        "matches_pkey(account_id, contact_id, occurred_at)",
+    },
     "references._KNOWN": {
         "crm_references_pkey(account_id, kind)",
         "crm_references_pkey(account_id, kind, reference_id)",
@@ -155,6 +161,7 @@ READ: dict[str, set[str]] = {
     }
     | _TOLD_OF,
     "touched._MATCHED_SINCE_STATUSES": {"matches_of_workflow(workflow_id, account_id, occurred_at)"},
+    "why._VERSIONS": {"goals_pkey(account_id, goal_id)", "goal_versions_pkey(account_id, goal_id)"},
     "workflow_goals._VERSIONS": {"goal_versions_of_workflow(workflow_id, account_id)"},
 }
 """What a statement may read: indexes, by the columns they are searched by. Several of one table are as good as each other."""

@@ -43,6 +43,12 @@ READS: Mapping[str, Asks] = {
         f"/api/v1/contacts/{mine.contact_id if workflow == mine.shared_workflow else workflow}/achievements",
         {},
     ),
+    "explainGoal": lambda mine, _, goal: ("GET", f"/api/v1/contacts/{mine.contact_id}/goals/{goal}/explanation", {}),
+    "showTimeline": lambda mine, workflow, __: (
+        "GET",
+        f"/api/v1/contacts/{mine.contact_id if workflow == mine.shared_workflow else workflow}/timeline",
+        {"params": {"workflow_id": workflow}},
+    ),
     "readFeed": lambda _, workflow, __: ("GET", f"/api/v1/feed?workflow_id={workflow}", {}),
     "getStatistics": lambda _, workflow, __: ("GET", f"{goals_of(workflow)}/stats", {}),
     "checkActivation": lambda _, workflow, __: ("POST", f"/api/v1/workflows/{workflow}/activation-check", {}),
