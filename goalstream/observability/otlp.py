@@ -10,7 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from hashlib import sha256
 
 from opentelemetry.context import Context
@@ -35,7 +35,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from goalstream.domain.messages import EncodedMessage
-from goalstream.observability.traces import Place, TracedRecord
+from goalstream.observability.traces import Also, Place, TracedRecord
 
 SEND_SECONDS = 2
 """For one request to the collector, and for the last one of a process that stops."""
@@ -100,29 +100,28 @@ class OtlpTraces:
         span.end()
 
     @contextmanager
-    def settlement(self, traceparents: Iterable[str | None]) -> Iterator[None]:
+    def settlement(self, traceparents: Iterable[str | None]) -> Iterator[Also]:
         # The span that holds the steps lies in the trace of one record, and links to those of the others; each of these has a
         # span of the same length, which links to it.
-        contexts = [
-            _context(traceparent) for traceparent in dict.fromkeys(traceparents) if self._is_chosen(traceparent)
-        ]
-        if not contexts:
-            yield
-            return
-        links = [Link(get_current_span(context).get_span_context()) for context in contexts[1:]]
+        began = time.time_ns()
+        told = self._chosen_ones(traceparents)
+        contexts = [_context(traceparent) for traceparent in told]
         count = {"messaging.batch.message_count": len(contexts)}
-        first = self._tracer.start_span("settlement", context=contexts[0], links=links, attributes=count)
-        links = [Link(first.get_span_context())]
-        others = [
-            self._tracer.start_span("settlement", context=context, links=links, attributes=count)
-            for context in contexts[1:]
-        ]
+        first = None
+        if contexts:
+            links = [Link(get_current_span(context).get_span_context()) for context in contexts[1:]]
+            first = self._tracer.start_span("settlement", context=contexts[0], links=links, attributes=count)
+        earlier: list[str] = []
         try:
-            with use_span(first, end_on_exit=True):
-                yield
+            with nullcontext() if first is None else use_span(first, end_on_exit=True):
+                yield lambda more: earlier.extend(self._chosen_ones(more))
         finally:
-            for span in others:
-                span.end()
+            contexts += [_context(traceparent) for traceparent in earlier if traceparent not in told]
+            links = [] if first is None else [Link(first.get_span_context())]
+            for context in contexts if first is None else contexts[1:]:
+                self._tracer.start_span(
+                    "settlement", context=context, links=links, attributes=count, start_time=began
+                ).end()
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -197,9 +196,11 @@ class OtlpTraces:
             "messaging.consumer.group.name": self._group_id,
         }
 
-    def _is_chosen(self, traceparent: str | None) -> bool:
-        if traceparent is None:
-            return False
+    def _chosen_ones(self, traceparents: Iterable[str | None]) -> list[str]:
+        """Those whose traces are recorded, each once."""
+        return [one for one in dict.fromkeys(traceparents) if one is not None and self._is_chosen(one)]
+
+    def _is_chosen(self, traceparent: str) -> bool:
         context = get_current_span(_context(traceparent)).get_span_context()
         return (
             context.trace_flags.sampled

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple, Protocol
 
 from goalstream.domain.messages import EncodedMessage
+
+Also = Callable[[Iterable[str | None]], None]
+"""Hears of more records, by their `traceparent`."""
 
 Place = tuple[str, int, int]
 """Topic as Kafka names it, partition and offset of a record."""
@@ -41,8 +44,11 @@ class Traces(Protocol):
     def set_aside(self, place: Place, *, reason: str, traceparent: str | None) -> None:
         """A record has become a dead letter."""
 
-    def settlement(self, traceparents: Iterable[str | None]) -> AbstractContextManager[None]:
-        """Facts of several records are settled together: a span in each of their traces, linked to one another."""
+    def settlement(self, traceparents: Iterable[str | None]) -> AbstractContextManager[Also]:
+        """Facts of several records are settled together: a span in each of their traces, linked to one another.
+
+        Gives what hears of records from before that count only now, since the fact that they waited for is among these.
+        """
 
     def step(self, name: str) -> AbstractContextManager[None]:
         """A step of what is going on, such as a transaction."""
@@ -68,8 +74,8 @@ class Untraced:
     def set_aside(self, place: Place, *, reason: str, traceparent: str | None) -> None:
         """Nothing."""
 
-    def settlement(self, traceparents: Iterable[str | None]) -> AbstractContextManager[None]:
-        return _NOTHING
+    def settlement(self, traceparents: Iterable[str | None]) -> AbstractContextManager[Also]:
+        return _NOBODY
 
     def step(self, name: str) -> AbstractContextManager[None]:
         return _NOTHING
@@ -86,5 +92,10 @@ class Untraced:
         """Nothing."""
 
 
+def _ignore(_: Iterable[str | None]) -> None:
+    """Nothing."""
+
+
 _NOTHING = nullcontext()
+_NOBODY = nullcontext(_ignore)
 UNTRACED = Untraced()

@@ -110,10 +110,11 @@ class Processor:
 
     async def _store_and_settle(self, facts: Sequence[Fact]) -> None:
         """Two transactions, the same for every kind of fact. Safe to repeat after any crash."""
-        with self._traces.settlement(fact.traceparent for fact in facts if isinstance(fact, Match)):
+        with self._traces.settlement(fact.traceparent for fact in facts if isinstance(fact, Match)) as also:
             await self._retry("store", lambda: self._ledger.store(facts))
             settled = await self._retry("settle", lambda: self._ledger.settle(facts))
-        new = [change.achievement for change in settled.changes if _is_new(change)]
+            new = [change.achievement for change in settled.changes if _is_new(change)]
+            also(achievement.match.traceparent for achievement in new)
         _report(settled, new)
         origins = _origins(new, facts) if new else ()
         await self._publisher.hand_over(settled.messages, origins)

@@ -97,6 +97,19 @@ async def test_records_that_are_settled_together_are_linked() -> None:
     ] * 2
 
 
+async def test_a_match_that_counts_only_now_has_the_settlement_in_its_trace() -> None:
+    waited = Traced()
+    earlier, unsampled = f"00-{7:032x}-{CRM}-01", f"00-{8:032x}-{CRM}-00"
+    with waited.traces.settlement([TRACEPARENT]) as also:
+        also([earlier, unsampled, None, TRACEPARENT])
+    with waited.traces.settlement([]) as also:
+        also([earlier])
+    spans = named(await waited.spans(), "settlement")
+    assert [ids(span)[0] for span in spans] == [TRACE, f"{7:032x}", f"{7:032x}"]
+    assert [[link.context.trace_id for link in span.links] for span in spans] == [[], [int(TRACE, 16)], []]
+    assert all(span.start_time and span.end_time and span.start_time <= span.end_time for span in spans)
+
+
 async def test_what_its_producer_does_not_record_is_carried_through_untouched() -> None:
     unsampled = Traced()
     await unsampled.stage.process(traced("e1", UNSAMPLED))
