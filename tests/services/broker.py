@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -132,8 +133,9 @@ class Cluster:
         self._signal(node, signal.SIGKILL)
 
     def pause(self, node: int = 1) -> None:
-        """SIGSTOP: the broker hangs without dying."""
+        """SIGSTOP: the broker hangs without dying; returns when all its threads do, since one that still runs may answer."""
         self._signal(node, signal.SIGSTOP)
+        os.waitpid(self.pid(node), os.WUNTRACED)
 
     def resume(self, node: int = 1) -> None:
         """Lets a paused broker go on."""
