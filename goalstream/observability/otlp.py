@@ -19,7 +19,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import Decision, ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import (
     Link,
     Span,
@@ -36,6 +36,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from goalstream.domain.messages import EncodedMessage
 from goalstream.observability.traces import Also, Place, TracedRecord
+
+_LOWER_HALF = slice(19, 35)
+"""Of a trace's id in a `traceparent`, by which samplers choose."""
 
 SEND_SECONDS = 2
 """For one request to the collector, and for the last one of a process that stops."""
@@ -65,6 +68,8 @@ class OtlpTraces:
         return cls(exporter, share=share, version=version, group_id=group_id)
 
     def record(self, record: TracedRecord, *, seconds: float) -> _RecordSpan | None:
+        if record.traceparent is not None and not self._is_chosen(record.traceparent):
+            return None
         topic = record.place[0]
         now = time.time_ns()
         began = now - int(seconds * 1e9)
@@ -149,18 +154,22 @@ class OtlpTraces:
 
     @contextmanager
     def publish(self, messages: Sequence[EncodedMessage], *, prefix: str) -> Iterator[Sequence[str | None]]:
-        spans = [self._send_span(message, prefix) for message in messages]
+        spans = {
+            message: self._send_span(message, message.traceparent, prefix)
+            for message in messages
+            if message.traceparent is not None and self._is_chosen(message.traceparent)
+        }
         try:
             yield [
-                _traceparent(span.get_span_context()) if span.is_recording() else message.traceparent
-                for span, message in zip(spans, messages, strict=True)
+                _traceparent(spans[message].get_span_context()) if message in spans else message.traceparent
+                for message in messages
             ]
         except Exception as error:
-            for span in spans:
+            for span in spans.values():
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
             raise
         finally:
-            for span in spans:
+            for span in spans.values():
                 span.end()
 
     async def close(self) -> None:
@@ -168,12 +177,12 @@ class OtlpTraces:
             async with asyncio.timeout(SEND_SECONDS):
                 await asyncio.to_thread(self._provider.shutdown)
 
-    def _send_span(self, message: EncodedMessage, prefix: str) -> Span:
+    def _send_span(self, message: EncodedMessage, traceparent: str, prefix: str) -> Span:
         topic = prefix + message.topic
         with self._ids.of("message", message.message_id):
             return self._tracer.start_span(
                 f"send {topic}",
-                context=_context(message.traceparent),
+                context=_context(traceparent),
                 kind=SpanKind.PRODUCER,
                 attributes={
                     "messaging.system": "kafka",
@@ -201,11 +210,10 @@ class OtlpTraces:
         return [one for one in dict.fromkeys(traceparents) if one is not None and self._is_chosen(one)]
 
     def _is_chosen(self, traceparent: str) -> bool:
-        context = get_current_span(_context(traceparent)).get_span_context()
-        return (
-            context.trace_flags.sampled
-            and self._chosen.should_sample(None, context.trace_id, "").decision is not Decision.DROP
-        )
+        """Whether its producer records a trace, and it is among the share that is recorded here. Every match is asked this."""
+        if not int(traceparent[-2:], 16) & TraceFlags.SAMPLED:
+            return False
+        return int(traceparent[_LOWER_HALF], 16) < self._chosen.bound
 
 
 class _RecordSpan:
