@@ -25,7 +25,7 @@ from goalstream.storage.migrate import require_current
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Database
 from goalstream.storage.roll_up import RollUp
-from goalstream.streams.app import build_app
+from goalstream.streams.app import build_app, start_app
 from goalstream.streams.brokers import Brokers
 from goalstream.streams.connection import Kafka
 from goalstream.streams.dead_letters import REASONS, DeadLetters
@@ -115,7 +115,8 @@ class Worker:
         metrics.watch_lag(READ_TOPICS, self._lag)
         metrics.watch_connections(lambda: self._database.connections)
         self._fatal: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._app = build_app(settings, processor, self._fail)
+        self._build_app: Callable[[], Any] = lambda: build_app(settings, processor, self._fail)
+        self._app = self._build_app()
         self._has_begun = False
         self._consumes = False
         self._bringing_up: asyncio.Task[None] | None = None
@@ -209,13 +210,20 @@ class Worker:
         housekeeping = timedelta(seconds=self._settings.housekeeping_seconds)
         self._spawn(every_now_and_then(self._housekeeper.clean, every=housekeeping, failure="housekeeping_failed"))
         self._spawn(every_now_and_then(self._statistics.refresh, every=ROLL_UP, failure="roll_up_failed"))
-        self._app.finalize()
         self._has_begun = True
-        await self._app.start()
+        await self._retry("app", self._start_app)
         self._consumes = True
         tame_garbage_collector()
         self._health.report("worker", None)
         log.info("worker_started", group=self._settings.kafka_group_id)
+
+    async def _start_app(self) -> None:
+        """An app starts once: where Kafka goes away meanwhile, the next attempt has a new one. Raises BrokerUnavailable."""
+        try:
+            await start_app(self._app)
+        except BrokerUnavailable:
+            self._app = self._build_app()
+            raise
 
     async def _require_topics(self) -> None:
         missing = await missing_topics(self._kafka, prefix=self._settings.kafka_topic_prefix)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 from yarl import URL
 
 from goalstream.config import Settings
+from goalstream.errors import BrokerUnavailable
 from goalstream.streams.agents import agent
 from goalstream.streams.connection import Kafka
 from goalstream.streams.processor import Processor
@@ -20,6 +24,10 @@ SESSION_SECONDS = 6
 
 LONGEST_OUTAGE_SECONDS = 24 * 3600
 """A worker that waits for PostgreSQL stays in its group for so long."""
+
+
+STOP_SECONDS = 5
+"""For what had started of an app that cannot start."""
 
 
 class App(faust.App):
@@ -83,3 +91,15 @@ def credentials(kafka: Kafka) -> faust.auth.Credentials | None:
             ssl_context=kafka.ssl_context,
         )
     return None if kafka.ssl_context is None else faust.SSLCredentials(kafka.ssl_context)
+
+
+async def start_app(app: faust.App) -> None:
+    """Starts an app that was never started. Raises BrokerUnavailable where Kafka is away; the app is then of no more use."""
+    app.finalize()
+    try:
+        await app.start()
+    except KafkaError as error:
+        with suppress(Exception):
+            async with asyncio.timeout(STOP_SECONDS):
+                await app.stop()
+        raise BrokerUnavailable(f"Kafka went away while the worker started: {type(error).__name__}") from error

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaConnectionError
+from faust.transport.drivers import aiokafka as driver
 
 from goalstream.config import Settings
 from goalstream.errors import BrokerUnavailable
@@ -80,3 +83,28 @@ async def test_a_worker_that_starts_while_the_brokers_come_back_gets_its_partiti
             await worker.wait_until_ready()
     finally:
         await worker.stop()
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # Faust leaves its consumer thread's loop open
+async def test_a_worker_waits_for_brokers_that_go_away_while_it_starts(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, failures = driver.Producer.on_start, [KafkaConnectionError("away"), KafkaConnectionError("away")]
+
+    async def on_start(producer: Any) -> None:
+        if failures:
+            raise failures.pop()
+        await start(producer)
+
+    monkeypatch.setattr(driver.Producer, "on_start", on_start)
+    worker = Worker(settings)
+    await worker.start()
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await worker.wait_until_ready()
+        assert failures == []
+    finally:
+        await worker.stop()
+        gc.collect()
