@@ -6,9 +6,12 @@ and silently drops the oldest of a partition beyond 5 MiB or 100,000 batches: go
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
-from collections.abc import Mapping
+import socket
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +22,8 @@ NOT_INSTALLED = (
     "the embedded Kafka is not installed: either `pip install 'goalstream[dev]'`, "
     "or point GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS at your own Kafka and start `goalstream worker` and `goalstream api`"
 )
+
+KNOCK_SECONDS = 0.002
 
 _PRODUCER = 0
 _TOPIC_ALREADY_EXISTS = 36
@@ -77,8 +82,9 @@ class EmbeddedKafka:
             raise OperatorError("the embedded Kafka does not start: no port of 127.0.0.1 could be opened")
         library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, self._rebalance_delay_ms)
         self._bootstrap_servers = library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
-        for name, partitions in self._topics.items():
-            self.create_topic(name, partitions)
+        with self._kept_awake():
+            for name, partitions in self._topics.items():
+                self.create_topic(name, partitions)
 
     def create_topic(self, name: str, partitions: int) -> None:
         """Creates a topic; one that exists stays as it is. Raises ValueError for a name or number that Kafka refuses."""
@@ -90,6 +96,28 @@ class EmbeddedKafka:
         if code not in (0, _TOPIC_ALREADY_EXISTS):
             reason = self._library.rd_kafka_err2str(code).decode()
             raise ValueError(f"topic {name!r} with {partitions} partitions: {reason}")
+
+    @contextlib.contextmanager
+    def _kept_awake(self) -> Iterator[None]:
+        """Knocks at the broker's port all the while.
+
+        Its thread overlooks one request in ten and sleeps for a second (librdkafka 2.16); a connection wakes it up.
+        """
+        host, _, port = self._bootstrap_servers.partition(":")
+        is_over = threading.Event()
+
+        def knock() -> None:
+            while not is_over.wait(KNOCK_SECONDS):
+                with contextlib.suppress(OSError):
+                    socket.create_connection((host, int(port)), timeout=1).close()
+
+        knocking = threading.Thread(target=knock, daemon=True)
+        knocking.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            knocking.join()
 
     def close(self) -> None:
         """Ends the broker and all that it held; more than once is harmless."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -78,3 +79,11 @@ def test_closing_twice_is_harmless_and_a_closed_kafka_takes_no_topics() -> None:
     kafka.close()
     with pytest.raises(ValueError, match="not running"):
         kafka.create_topic("any", 1)
+
+
+def test_it_starts_at_once() -> None:
+    begin = time.monotonic()
+    for _ in range(5):
+        with EmbeddedKafka({f"topic-{number}": 2 for number in range(16)}):
+            pass
+    assert time.monotonic() - begin < 5, "a request that its thread overlooks takes a second each"
