@@ -61,12 +61,15 @@ def dev(
     seed: Annotated[int, typer.Option(help="seed of the simulated story")] = 7,
     keep: Annotated[Path | None, typer.Option(help="keep the database in this folder")] = None,
     sim: Annotated[bool, typer.Option("--sim/--no-sim", help="simulate a CRM")] = True,
+    plain: Annotated[bool, typer.Option("--plain", help="lines instead of a live screen with keys")] = False,
+    host: Annotated[str, typer.Option(help="address of this machine that the API listens on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="HTTP port; 0: a free one", min=0, max=65_535)] = 0,
 ) -> None:
     """Everything on this machine, without Docker: embedded Kafka and PostgreSQL, a simulated CRM, the API."""
     from goalstream.dev.run import DevOptions, run
 
-    asyncio.run(run(DevOptions(rate=rate, seed=seed, keep=keep, simulate=sim, http_port=port)))
+    options = DevOptions(rate=rate, seed=seed, keep=keep, simulate=sim, plain=plain, http_host=host, http_port=port)
+    asyncio.run(run(options))
 
 
 async def _until_signal(failure: Awaitable[None]) -> None:

@@ -33,7 +33,8 @@ class Feed:
     async def stop(self) -> None:
         await self._consumer.stop()
 
-    async def follow(self) -> AsyncIterator[tuple[Any, Line | None]]:
-        """Records as they come, each with the sentence about it."""
+    async def follow(self) -> AsyncIterator[tuple[Any, list[Line]]]:
+        """Records as they come, each with the sentences that can be said now."""
         async for record in self._consumer:
-            yield record, self._narrator.tell(record)
+            line = self._narrator.tell(record)
+            yield record, [*self._narrator.overdue(record.timestamp), *([] if line is None else [line])]

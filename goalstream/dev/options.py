@@ -19,12 +19,16 @@ PARTITIONS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DevOptions:
-    """`rate` is in records per second; `keep` is a folder for the database; port 0 is a free one."""
+    """`rate` is in records per second; `keep` is a folder for the database; port 0 is a free one.
+
+    `plain`: lines, also in a terminal.
+    """
 
     rate: float = 40.0
     seed: int = 7
     keep: Path | None = None
     simulate: bool = True
+    plain: bool = False
     http_host: str = "127.0.0.1"
     http_port: int = 0
 

@@ -12,16 +12,20 @@ from goalstream.streams.topics import ENROLLMENT_ENDED
 
 Headers = tuple[tuple[str, bytes], ...]
 
+YOURS = ("goalstream_dev", b"sent by a key")
+"""A header of what the person at the terminal sends, so that it is always told of."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outgoing:
-    """One record to send `at_seconds` after the beginning of the story."""
+    """One record to send `at_seconds` after the beginning of the story. `is_event`: a sound one of the demo's account."""
 
     at_seconds: float
     topic: str
     key: bytes
     value: bytes
     headers: Headers = ()
+    is_event: bool = False
 
 
 def engine_answer(exit_document: Mapping[str, Any], *, now: datetime, event_id: str) -> tuple[str, bytes, bytes]:

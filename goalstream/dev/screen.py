@@ -1,14 +1,14 @@
-"""What a person sees of `goalstream dev`: ticked lines at the start, then sentences. Plain lines, in a terminal or not."""
+"""What a person sees of `goalstream dev` without a terminal or with `--plain`, and while it starts and ends: lines."""
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from typing import TextIO
 
 from rich.console import Console
 
+from goalstream.dev.health import Health
 from goalstream.dev.narrator import Kind, Line
 
 STYLES = {
@@ -24,6 +24,7 @@ LINES_PER_SECOND = {Kind.ACHIEVED: 4.0, Kind.EXIT: 2.0, Kind.DUPLICATE: 1.0, Kin
 """Nobody reads forty lines a second: the rest is counted. Kinds that are not named here are always shown."""
 
 NARROW = 80
+NAME_WIDTH, ABOUT_WIDTH, ADDRESS_COLUMN = 12, 48, 26
 
 
 class ScreenClosed(Exception):
@@ -43,21 +44,24 @@ class Screen:
         if hasattr(output, "reconfigure"):
             output.reconfigure(errors="replace")  # a terminal without the tick gets a question mark, not a traceback
         self._console = _Console(file=output, highlight=False, soft_wrap=True, markup=False, emoji=False)
-        self._allowance = Allowance()
+        self._allowance = Allowance(LINES_PER_SECOND)
 
     def title(self) -> None:
         self._print("\n  goalstream dev", "bold", end="")
         self._print("   no Docker needed, Ctrl-C stops everything\n", "dim")
 
-    def tick(self, name: str, detail: str, seconds: float, hint: str = "") -> None:
-        """A thing that is true now, and how many seconds that took."""
+    def tick(self, name: str, about: str, seconds: float, *, address: str = "", hint: str = "") -> None:
+        """A thing that is true now, where it is, and how many seconds that took."""
         self._print("  ✓ ", "green", end="")
         if self._console.width < NARROW:
-            self._print(f"{name} {detail} {seconds:.1f} s")
-        else:
-            self._print(f"{name:<12}{detail:<48}{seconds:>5.1f} s", end="" if hint else "\n")
-            if hint:
-                self._print(f"   {hint}", "dim")
+            self._print(" ".join(word for word in (name, about, address, f"{seconds:.1f} s") if word))
+            return
+        where = f"{about:<{ADDRESS_COLUMN}}{address}" if address else about
+        line = f"{name:<{NAME_WIDTH}}{where:<{ABOUT_WIDTH}}{seconds:>5.1f} s"
+        has_room = hint and len(line) + len(hint) + 7 <= self._console.width
+        self._print(line, end="" if has_room else "\n")
+        if has_room:
+            self._print(f"   {hint}", "dim")
 
     def block(self, heading: str, lines: Sequence[str]) -> None:
         """Lines that can be copied as they are, below a blank line and a heading, if any."""
@@ -70,18 +74,14 @@ class Screen:
 
     def show(self, line: Line, *, clock: str, now: float) -> None:
         """A sentence of the feed, unless too many of its kind were shown lately. `now` is in seconds, of any clock."""
-        if line.is_foreign or self._allowance.take(line.kind, now):
+        if line.is_yours or self._allowance.take(line.kind, now):
             self._print(f"{clock} {line.kind:<11} {line.text}", STYLES[line.kind])
 
-    def health(self, counts: Counter[str], *, clock: str, events_per_second: float, trouble: str = "") -> None:
+    def health(self, health: Health, *, clock: str) -> None:
         """How it goes, in one line; and in another why the worker waits, if it does."""
-        self._print(
-            f"{clock} {'health':<11} {events_per_second:.0f} events/s, {counts[Kind.ACHIEVED]} achieved, "
-            f"{counts[Kind.EXIT]} exits, {counts[Kind.DUPLICATE]} duplicates, {counts[Kind.DEAD_LETTER]} dead letters",
-            "bold",
-        )
-        if trouble:
-            self._print(f"{clock} {'not ready':<11} {trouble}", "red")
+        self._print(f"{clock} {'health':<11} {', '.join(health.words())}", "bold")
+        if health.trouble:
+            self._print(f"{clock} {'not ready':<11} {health.trouble}", "red")
 
     def note(self, text: str) -> None:
         self._print(f"  {text}")
@@ -96,15 +96,17 @@ class Screen:
 class Allowance:
     """How many lines of a kind may still be shown: a bucket each, filled at the kind's rate."""
 
-    def __init__(self) -> None:
+    def __init__(self, lines_per_second: dict[Kind, float]) -> None:
+        self._lines_per_second = lines_per_second
         self._left: dict[Kind, tuple[float, float]] = {}
 
     def take(self, kind: Kind, now: float) -> bool:
-        rate = LINES_PER_SECOND.get(kind)
+        rate = self._lines_per_second.get(kind)
         if rate is None:
             return True
-        left, since = self._left.get(kind, (rate, now))
-        left = min(rate, left + (now - since) * rate)
+        most = max(rate, 1.0)
+        left, since = self._left.get(kind, (most, now))
+        left = min(most, left + (now - since) * rate)
         may = left >= 1
         self._left[kind] = (left - 1 if may else left, now)
         return may

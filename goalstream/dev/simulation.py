@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from goalstream.dev.records import Outgoing, cloudevent, envelope, spoiled, wire_time
+from goalstream.dev.records import Headers, Outgoing, cloudevent, envelope, spoiled, wire_time
 from goalstream.dev.world import (
     CONSULTATION,
     CURRENCY,
@@ -39,14 +39,14 @@ COMPRESSION = 600
 REDELIVERED_SHARE = 0.02
 LATE_SHARE = 0.01
 MALFORMED_SHARE = 0.005
-OTHER_ACCOUNT_SHARE = 0.05
+OTHER_ACCOUNT_SHARE = 0.03
 WON_SHARE = 0.6
 """How many opportunities are won."""
 
 GOES_ON_SHARE = 0.85
 """How many go on to the next step of the walk."""
 
-RECORDS_PER_CONTACT = 9
+RECORDS_PER_CONTACT = 12
 """Somebody enters once in so many records, which leaves room for the walks and for everyday events."""
 
 WALK_MINUTES = {
@@ -72,13 +72,14 @@ class _Fact:
 
 
 class Story:
-    """Records at an even pace, each as due or as chance has it."""
+    """Records at an even pace, each as due or as chance has it. `rate`, in records per second, may be changed at any time."""
 
     def __init__(self, world: World, *, seed: int, start: datetime, rate: float) -> None:
-        """`start` is the time at which the first record happens, `rate` is in records per second."""
+        """`start` is the time at which the first record happens."""
         self._world = world
         self._start = start
-        self._rate = rate
+        self.rate = rate
+        self._now = 0.0
         # Events and enrollments of another run are others, also where the database has been kept.
         self._rng = random.Random(f"story {seed} {start.isoformat()}")  # noqa: S311 - a story, not a secret
         self._due: list[tuple[float, int, Callable[[float], Outgoing]]] = []
@@ -93,15 +94,20 @@ class Story:
         for record in self.beginning():
             yield record
             number += 1
+        self._now = number / self.rate
         while True:
-            now = number / self._rate
-            yield self._next(number, now)
+            yield self._next(number, self._now)
+            self._now += 1 / self.rate
             number += 1
+
+    def skip_to(self, seconds: float) -> None:
+        """Nothing happens until so many seconds after the start; what would have is due then."""
+        self._now = max(self._now, seconds)
 
     def beginning(self) -> Iterator[Outgoing]:
         """The workflows become active, each with its goal logic; nobody has entered yet."""
         for number, workflow in enumerate(self._world.workflows):
-            yield self._status(workflow, number / self._rate)
+            yield self._status(workflow, number / self.rate)
 
     def _next(self, number: int, now: float) -> Outgoing:
         chance = self._rng.random()
@@ -112,10 +118,10 @@ class Story:
             return self._malformed_record(now)
         if number % RECORDS_PER_CONTACT == 2 and self._resting:
             return self._enter(self._resting.popleft(), now)
+        if chance > 1 - MALFORMED_SHARE - OTHER_ACCOUNT_SHARE:
+            return self._elsewhere(now)
         if self._due and self._due[0][0] <= now:
             return heapq.heappop(self._due)[2](now)
-        if self._rng.random() < OTHER_ACCOUNT_SHARE:
-            return self._elsewhere(now)
         return self._happened(self._everyday_fact(), now)
 
     def _enter(self, contact: Contact, now: float) -> Outgoing:
@@ -167,13 +173,13 @@ class Story:
         rng = self._rng
         match goal_type:
             case GoalType.FORM_SUBMITTED:
-                data = _form(PROMO_FORM, random_id(rng))
+                data = form(PROMO_FORM, random_id(rng))
             case GoalType.APPOINTMENT_BOOKED:
-                data = _appointment(CONSULTATION, random_id(rng))
+                data = appointment(CONSULTATION, random_id(rng))
             case GoalType.PIPELINE_STAGE_REACHED:
                 data = _stage(WON_STAGE if rng.random() < WON_SHARE else "negotiation", random_id(rng))
             case GoalType.PURCHASE_MADE:
-                data = _payment(rng.choice(("49.00", "100.00", "149.00", "149.00", "320.50")), CURRENCY, random_id(rng))
+                data = payment(rng.choice(("49.00", "100.00", "149.00", "149.00", "320.50")), CURRENCY, random_id(rng))
             case GoalType.TAG_ADDED:
                 data = _tag(PURCHASED_TAG)
         return _Fact(topic=goal_type.event_type, contact_id=contact_id, data=data)
@@ -184,14 +190,14 @@ class Story:
         goal_type = rng.choices(tuple(GoalType), (5, 3, 1, 4, 3))[0]
         match goal_type:
             case GoalType.FORM_SUBMITTED:
-                data = _form(rng.choice(("newsletter", "contact-us")), random_id(rng))
+                data = form(rng.choice(("newsletter", "contact-us")), random_id(rng))
             case GoalType.APPOINTMENT_BOOKED:
-                data = _appointment("support", random_id(rng))
+                data = appointment("support", random_id(rng))
             case GoalType.PIPELINE_STAGE_REACHED:
                 data = _stage(rng.choice(("qualified", "negotiation", "lost")), random_id(rng))
             case GoalType.PURCHASE_MADE:
                 amount, currency = rng.choice((("9.90", CURRENCY), ("49.00", CURRENCY), ("250.00", "USD")))
-                data = _payment(amount, currency, random_id(rng))
+                data = payment(amount, currency, random_id(rng))
             case GoalType.TAG_ADDED:
                 data = _tag(rng.choice(("Newsletter", "Lead", "Webinar")))
         contact_id = rng.choice(self._world.contacts).contact_id
@@ -215,13 +221,20 @@ class Story:
     def _record(self, fact: _Fact, now: float, account_id: str) -> Outgoing:
         data = {"contact_id": fact.contact_id, **fact.data}
         event_id = f"evt_{self._rng.getrandbits(64):016x}"
-        key = fact.contact_id.encode()
-        if fact.topic != GoalType.PURCHASE_MADE.event_type:
+        headers: Headers = ()
+        if fact.topic == GoalType.PURCHASE_MADE.event_type:
+            trace = f"00-{self._rng.getrandbits(128):032x}-{self._rng.getrandbits(64):016x}-01"
+            value, headers = cloudevent(fact.topic, event_id, account_id, self._time(now), data, traceparent=trace)
+        else:
             value = envelope(fact.topic, event_id, account_id, self._time(now), data)
-            return Outgoing(at_seconds=now, topic=fact.topic, key=key, value=value)
-        trace = f"00-{self._rng.getrandbits(128):032x}-{self._rng.getrandbits(64):016x}-01"
-        value, headers = cloudevent(fact.topic, event_id, account_id, self._time(now), data, traceparent=trace)
-        return Outgoing(at_seconds=now, topic=fact.topic, key=key, value=value, headers=headers)
+        return Outgoing(
+            at_seconds=now,
+            topic=fact.topic,
+            key=fact.contact_id.encode(),
+            value=value,
+            headers=headers,
+            is_event=fact.topic in EVENT_TOPICS and account_id == self._world.account_id,
+        )
 
     def _status(self, workflow: Workflow, now: float) -> Outgoing:
         data = {
@@ -257,11 +270,11 @@ class Story:
         return wire_time(self._start + timedelta(seconds=now))
 
 
-def _form(form_id: str, submission_id: str) -> dict[str, str]:
+def form(form_id: str, submission_id: str) -> dict[str, str]:
     return {"form_id": form_id, "submission_id": submission_id}
 
 
-def _appointment(calendar_id: str, appointment_id: str) -> dict[str, str]:
+def appointment(calendar_id: str, appointment_id: str) -> dict[str, str]:
     return {"calendar_id": calendar_id, "service_id": "talk", "appointment_id": appointment_id}
 
 
@@ -274,7 +287,7 @@ def _stage(stage_id: str, opportunity_id: str) -> dict[str, str]:
     }
 
 
-def _payment(amount: str, currency: str, payment_id: str) -> dict[str, str]:
+def payment(amount: str, currency: str, payment_id: str) -> dict[str, str]:
     return {"payment_id": payment_id, "amount": amount, "currency": currency, "product_id": "course-1"}
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from goalstream.dev.narrator import Kind, Line, Narrator
-from goalstream.dev.records import engine_answer, envelope, wire_time
+from goalstream.dev.narrator import HOLD_MS, GoalCount, Kind, Line, Narrator, Question
+from goalstream.dev.records import YOURS, engine_answer, envelope, wire_time
 from goalstream.dev.sentences import difference, goal_title, printable
 from goalstream.dev.simulation import Story
 from goalstream.dev.world import make_world
@@ -23,6 +23,7 @@ from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import decode
 
 NOW = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+NOW_MS = round(NOW.timestamp() * 1000)
 WORLD = make_world(7)
 ADA = WORLD.contacts[0]
 STRANGER = "99999999-9999-4999-8999-999999999999"
@@ -37,7 +38,7 @@ class SentRecord:
     topic: str
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
-    timestamp: int = round(NOW.timestamp() * 1000)
+    timestamp: int = NOW_MS
     key: bytes | None = None
     partition: int = 3
     offset: int = 42
@@ -68,9 +69,15 @@ def enrollment(**data: Any) -> SentRecord:
 
 
 def achieved(
-    goal_id: str, *, trigger: str = "an-event", contact_id: str = ADA.contact_id, late: bool = False
+    goal_id: str,
+    *,
+    trigger: str = "an-event",
+    contact_id: str = ADA.contact_id,
+    late: bool = False,
+    timestamp: int = NOW_MS,
 ) -> SentRecord:
     document = {
+        "account_id": WORLD.account_id,
         "contact_id": contact_id,
         "workflow_id": WORLD.win_back.workflow_id,
         "workflow_enrollment_id": ENROLLMENT,
@@ -79,7 +86,7 @@ def achieved(
         "progress": {"met": 1, "required": 1},
         "metadata": {"late": late},
     }
-    return SentRecord("workflow.goal.achieved", json.dumps(document).encode())
+    return SentRecord("workflow.goal.achieved", json.dumps(document).encode(), timestamp=timestamp)
 
 
 def goal_documents() -> list[Mapping[str, Any]]:
@@ -145,9 +152,31 @@ def test_a_fulfilled_goal_is_left_to_the_achievement_to_tell(narrator: Narrator)
     assert text_of(line) == f'{ADA.name}: achieved tag "Purchased" in Win back (1 of 1)'
 
 
+def after_a_while(narrator: Narrator, record: SentRecord) -> str:
+    """What is said of an event whose enrollment could still come, and does not."""
+    assert narrator.tell(record) is None
+    assert narrator.overdue(NOW_MS + HOLD_MS - 1) == []
+    (line,) = narrator.overdue(NOW_MS + HOLD_MS)
+    assert narrator.overdue(NOW_MS + HOLD_MS) == []
+    return line.text
+
+
 def test_a_goal_fulfilled_by_somebody_who_is_not_enrolled_does_not_count(narrator: Narrator) -> None:
-    line = narrator.tell(event(TAG, tag_name="Purchased"))
-    assert text_of(line) == f'{ADA.name}: tag "Purchased" does not count: not in Win back'
+    text = after_a_while(narrator, event(TAG, tag_name="Purchased"))
+    assert text == f'{ADA.name}: tag "Purchased" does not count: not in Win back'
+    assert narrator.counts[Kind.NOT_COUNTED] == 1
+
+
+def test_an_enrollment_that_is_read_after_the_event_makes_no_false_sentence(narrator: Narrator) -> None:
+    narrator.tell(event(TAG, tag_name="Purchased"))
+    narrator.tell(enrollment())
+    assert narrator.overdue(NOW_MS + HOLD_MS) == []
+
+
+def test_an_end_that_is_read_before_the_achievement_makes_no_false_sentence_either(narrator: Narrator) -> None:
+    narrator.tell(event(TAG, event_id="evt-trigger", tag_name="Purchased"))
+    narrator.tell(achieved("goal-of-tag_added", trigger="evt-trigger"))
+    assert narrator.overdue(NOW_MS + HOLD_MS) == []
 
 
 def test_a_goal_fulfilled_after_the_end_does_not_count(narrator: Narrator) -> None:
@@ -159,8 +188,7 @@ def test_a_goal_fulfilled_after_the_end_does_not_count(narrator: Narrator) -> No
     }
     topic, _, value = engine_answer({**end, "contact_id": ADA.contact_id}, now=NOW, event_id="end")
     assert narrator.tell(SentRecord(topic, value)) is None
-    line = narrator.tell(event(TAG, tag_name="Purchased"))
-    assert "not in Win back" in text_of(line)
+    assert "not in Win back" in after_a_while(narrator, event(TAG, tag_name="Purchased"))
 
 
 def test_a_goal_fulfilled_twice_is_told_as_such(narrator: Narrator) -> None:
@@ -217,15 +245,67 @@ def test_exit_revocation_and_lateness_are_told(narrator: Narrator) -> None:
 def test_a_stranger_is_named_by_id_and_marked(narrator: Narrator) -> None:
     line = narrator.tell(achieved("goal-of-tag_added", contact_id=STRANGER))
     assert line is not None
-    assert line.is_foreign
+    assert line.is_yours
     assert line.text.startswith("contact 99999999: achieved")
+
+
+def test_each_goal_has_its_counts(narrator: Narrator) -> None:
+    narrator.tell(enrollment())
+    narrator.tell(enrollment())
+    newsletter, purchased = event(TAG, tag_name="Newsletter"), event(TAG, event_id="evt-trigger", tag_name="Purchased")
+    for record in (newsletter, newsletter, purchased, event(PAYMENT, amount="1")):
+        narrator.tell(record)
+    narrator.tell(event(TAG, account_id=WORLD.other_account_id, tag_name="Purchased"))
+    narrator.tell(achieved("goal-of-tag_added", trigger="evt-trigger"))
+    rows = {row.title: row for row in narrator.goal_counts()}
+    tag = GoalCount(
+        workflow="Win back", title='tag "Purchased"', enrolled=1, seen=2, matched=1, achieved=1, duplicates=1
+    )
+    assert rows['tag "Purchased"'] == tag
+    assert (rows["purchase from 100 EUR"].seen, rows["purchase from 100 EUR"].enrolled) == (1, 0)
+    assert [row.workflow for row in narrator.goal_counts()] == ["Spring promo"] * 3 + ["Win back"] * 2
+    document = json.loads(achieved("goal-of-tag_added").value or b"") | {"revoked_reason": "before_enrollment"}
+    narrator.tell(SentRecord("workflow.goal.revoked", json.dumps(document).encode()))
+    assert {row.title: row.achieved for row in narrator.goal_counts()}['tag "Purchased"'] == 0
+
+
+def test_latency_is_from_the_events_record_to_the_achievements(narrator: Narrator) -> None:
+    narrator.tell(enrollment())
+    narrator.tell(event(TAG, event_id="evt-trigger", tag_name="Purchased"))
+    narrator.tell(achieved("goal-of-tag_added", trigger="evt-trigger", timestamp=NOW_MS + 17))
+    narrator.tell(achieved("goal-of-tag_added", trigger="never-seen", timestamp=NOW_MS + 90))
+    assert list(narrator.latencies_ms) == [17]
+
+
+def test_what_did_not_count_is_worth_asking_about(narrator: Narrator) -> None:
+    narrator.tell(achieved("goal-of-form_submitted", contact_id=STRANGER))
+    assert narrator.question == Question(contact_id=STRANGER, goal_id="goal-of-form_submitted")
+    after_a_while(narrator, event(TAG, tag_name="Purchased"))
+    assert narrator.question == Question(contact_id=ADA.contact_id, goal_id="goal-of-tag_added")
+
+
+def test_what_a_key_sent_is_told_as_yours(narrator: Narrator) -> None:
+    record = event(TAG, event_id="evt-7", tag_name="Newsletter")
+    narrator.tell(record)
+    record.headers = [YOURS]
+    line = narrator.tell(record)
+    assert line is not None
+    assert (line.kind, line.is_yours) == (Kind.DUPLICATE, True)
+    narrator.introduce(STRANGER, "You")
+    line = narrator.tell(achieved("goal-of-tag_added", contact_id=STRANGER))
+    assert line is not None
+    assert line.is_yours
+    assert line.text.startswith("You: achieved")
 
 
 def test_goals_made_changed_and_deleted_while_it_runs_are_heard_of(narrator: Narrator) -> None:
     added = {**goal_documents()[-1], "id": "own", "criteria": {"tag_name": "Newsletter"}}
-    for change, sentence in (({}, "not in Win back"), ({"is_active": False}, 'is not "Purchased"')):
-        narrator.tell(SentRecord("workflow.goal.configured", json.dumps({**added, **change}).encode()))
-        assert sentence in text_of(narrator.tell(event(TAG, tag_name="Newsletter")))
+    narrator.tell(SentRecord("workflow.goal.configured", json.dumps(added).encode()))
+    assert "not in Win back" in after_a_while(narrator, event(TAG, tag_name="Newsletter"))
+    assert [row.title for row in narrator.goal_counts() if row.workflow == "Win back"][-1] == 'tag "Newsletter"'
+    narrator.tell(SentRecord("workflow.goal.configured", json.dumps({**added, "is_active": False}).encode()))
+    assert 'is not "Purchased"' in text_of(narrator.tell(event(TAG, tag_name="Newsletter")))
+    assert len(narrator.goal_counts()) == 5
     for document in goal_documents():
         narrator.configure({**document, "deleted": True})
     assert "which has no goals" in text_of(narrator.tell(event(TAG, tag_name="Newsletter")))
@@ -239,7 +319,7 @@ def test_an_event_for_which_there_is_no_goal_says_so(narrator: Narrator) -> None
 def test_a_workflows_name_is_taken_from_its_status(narrator: Narrator) -> None:
     status = {"workflow_id": WORLD.win_back.workflow_id, "name": "Come back", "status": "active"}
     narrator.tell(event("workflow.status.changed", **status))
-    assert "not in Come back" in text_of(narrator.tell(event(TAG, tag_name="Purchased")))
+    assert "not in Come back" in after_a_while(narrator, event(TAG, tag_name="Purchased"))
 
 
 def test_a_malformed_record_is_counted_and_left_to_the_dead_letter(narrator: Narrator) -> None:

@@ -8,9 +8,10 @@ from collections import Counter
 
 import pytest
 
+from goalstream.dev.health import Health, health_of
 from goalstream.dev.narrator import Kind, Line
 from goalstream.dev.options import DevOptions, make_settings, require_loopback
-from goalstream.dev.screen import Allowance, Screen, ScreenClosed
+from goalstream.dev.screen import LINES_PER_SECOND, Allowance, Screen, ScreenClosed
 from goalstream.errors import OperatorError
 
 
@@ -21,12 +22,17 @@ class Terminal(io.StringIO):
         return True
 
 
+def health(*, trouble: str = "") -> Health:
+    counts: Counter[str] = Counter({Kind.ACHIEVED: 3, Kind.DEAD_LETTER: 1_200})
+    return health_of(counts, [4, 9, 6], events_per_second=39.6, lag_records=2, trouble=trouble)
+
+
 def show_a_bit(output: io.StringIO) -> str:
     screen = Screen(output)
     screen.title()
-    screen.tick("Kafka", "in-process, 13 topics   127.0.0.1:35811", 0.04, "a hint")
+    screen.tick("Kafka", "in-process, 13 topics", 0.04, address="127.0.0.1:35811", hint="a hint")
     screen.show(Line(kind=Kind.ACHIEVED, text="Ada: achieved [bold]form[/bold]"), clock="10:00:00", now=0)
-    screen.health(Counter({Kind.ACHIEVED: 3}), clock="10:00:10", events_per_second=39.6)
+    screen.health(health(), clock="10:00:10")
     return output.getvalue()
 
 
@@ -35,12 +41,14 @@ def test_in_a_pipe_lines_are_plain() -> None:
     assert "\x1b" not in text
     assert "✓ Kafka" in text
     assert "10:00:00 achieved    Ada: achieved [bold]form[/bold]\n" in text
-    assert "40 events/s, 3 achieved, 0 exits, 0 duplicates, 0 dead letters" in text
+    assert "  ✓ Kafka       in-process, 13 topics     127.0.0.1:35811         0.0 s" in text
+    words = "40 events/s, p50 6 ms, p99 9 ms, lag 2, 1,200 dead letters, 3 achieved, 0 exits, 0 duplicates"
+    assert f"10:00:10 health      {words}\n" in text
 
 
 def test_why_the_worker_waits_is_told_with_its_health() -> None:
     output = io.StringIO()
-    Screen(output).health(Counter(), clock="10:00:10", events_per_second=0, trouble="PostgreSQL is away")
+    Screen(output).health(health(trouble="PostgreSQL is away"), clock="10:00:10")
     assert output.getvalue().endswith("10:00:10 not ready   PostgreSQL is away\n")
 
 
@@ -52,10 +60,18 @@ def test_in_a_terminal_lines_have_colours_unless_no_color_is_set(monkeypatch: py
     assert not re.search(r"\x1b\[\d*3[0-7]m", show_a_bit(Terminal()))
 
 
+def test_a_hint_is_shown_where_there_is_room_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns, is_shown in (("80", True), ("75", False), ("120", True)):
+        monkeypatch.setenv("COLUMNS", columns)
+        output = io.StringIO()
+        Screen(output).tick("Kafka", "x", 0.04, hint="a")
+        assert (output.getvalue().rstrip().endswith("   a")) == is_shown
+
+
 def test_in_a_narrow_terminal_a_tick_takes_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     text = show_a_bit(io.StringIO())
-    assert "✓ Kafka in-process, 13 topics   127.0.0.1:35811 0.0 s\n" in text
+    assert "✓ Kafka in-process, 13 topics 127.0.0.1:35811 0.0 s\n" in text
     assert "a hint" not in text
 
 
@@ -75,7 +91,7 @@ def test_a_closed_output_is_told_apart() -> None:
 
 
 def test_of_frequent_lines_only_some_are_shown_and_of_rare_ones_all() -> None:
-    allowance = Allowance()
+    allowance = Allowance(LINES_PER_SECOND)
     shown = Counter(
         kind
         for hundredth in range(1_000)
@@ -91,7 +107,7 @@ def test_lines_about_somebody_who_is_not_of_the_demo_are_always_shown() -> None:
     output = io.StringIO()
     screen = Screen(output)
     for _ in range(50):
-        screen.show(Line(kind=Kind.NO_MATCH, text="contact 1: x", is_foreign=True), clock="10:00:00", now=0)
+        screen.show(Line(kind=Kind.NO_MATCH, text="contact 1: x", is_yours=True), clock="10:00:00", now=0)
     assert output.getvalue().count("contact 1") == 50
 
 
