@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable
 from pathlib import Path
@@ -66,7 +67,10 @@ def dev(
     port: Annotated[int, typer.Option(help="HTTP port; 0: a free one", min=0, max=65_535)] = 0,
 ) -> None:
     """Everything on this machine, without Docker: embedded Kafka and PostgreSQL, a simulated CRM, the API."""
-    from goalstream.dev.run import DevOptions, run
+    from goalstream.dev.options import DevOptions, require_posix
+
+    require_posix(os.name)
+    from goalstream.dev.run import run  # terminals, accounts and locks: modules that only POSIX has
 
     options = DevOptions(rate=rate, seed=seed, keep=keep, simulate=sim, plain=plain, http_host=host, http_port=port)
     asyncio.run(run(options))

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import importlib.util
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,8 +19,8 @@ from typing import Self
 
 from goalstream.errors import OperatorError
 
-NOT_INSTALLED = (
-    "the embedded Kafka is not installed: either `pip install 'goalstream[dev]'`, "
+WAYS_OUT = (
+    "either `pip install 'goalstream[dev]'` on a platform that confluent-kafka has wheels for (Linux with glibc, macOS), "
     "or point GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS at your own Kafka and start `goalstream worker` and `goalstream api`"
 )
 
@@ -141,23 +142,26 @@ class EmbeddedKafka:
 def _load() -> ctypes.CDLL:
     """The wheel's own librdkafka, with the signatures of what is used here."""
     path = _find()
-    if path is None:
-        raise OperatorError(NOT_INSTALLED)
-    library = ctypes.CDLL(str(path))
-    for name, (result, arguments) in _SIGNATURES.items():
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
+    try:
+        library = ctypes.CDLL(str(path))
+        for name, (result, arguments) in _SIGNATURES.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+    except (OSError, AttributeError) as error:
+        raise OperatorError(f"the embedded Kafka cannot be loaded from {path} ({error}): {WAYS_OUT}") from None
     return library
 
 
-def _find() -> Path | None:
+def _find() -> Path:
     spec = importlib.util.find_spec("confluent_kafka")
     if spec is None or spec.origin is None:
-        return None
+        raise OperatorError(f"the embedded Kafka is not installed (no confluent_kafka in {sys.prefix}): {WAYS_OUT}")
     package = Path(spec.origin).parent
     # Where the tools that repair wheels put a library: auditwheel beside the package, delocate inside it.
-    for folder in (package.with_name(f"{package.name}.libs"), package / ".dylibs"):
+    folders = (package.with_name(f"{package.name}.libs"), package / ".dylibs")
+    for folder in folders:
         for path in sorted(folder.glob("librdkafka*")):
             if "++" not in path.name:
                 return path
-    return None
+    looked_in = " or ".join(map(str, folders))
+    raise OperatorError(f"the embedded Kafka is not installed (no librdkafka in {looked_in}): {WAYS_OUT}")

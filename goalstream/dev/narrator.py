@@ -232,7 +232,7 @@ class Narrator:
         if identity in self._seen:
             for goal in of_type:
                 self._count(goal.goal_id).duplicates += 1
-            text = f"{event.event_type} {printable(event.event_id)} came again: ignored"
+            text = f"{event.event_type} came again: ignored ({printable(event.event_id)})"
             return self._line(Kind.DUPLICATE, who, text, is_yours=is_yours)
         _remember(self._seen, identity, timestamp)
         if not goals:

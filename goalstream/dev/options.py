@@ -44,6 +44,15 @@ def require_loopback(host: str) -> None:
     )
 
 
+def require_posix(name: str) -> None:
+    """Raises OperatorError on an operating system (`os.name`) whose processes the embedded services cannot use."""
+    if name != "posix":
+        raise OperatorError(
+            f"`goalstream dev` needs Linux or macOS, and this is {name}: start it in a Linux beside it (WSL), "
+            "or use `docker compose up`"
+        )
+
+
 def require_free(host: str, port: int) -> None:
     """Raises OperatorError when somebody listens on the port; 0 is always free."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:

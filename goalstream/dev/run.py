@@ -14,8 +14,6 @@ from goalstream.dev.screen import Screen, ScreenClosed
 from goalstream.dev.terminal import Terminal, is_interactive
 from goalstream.observability.logs import configure_logs
 
-__all__ = ["DevOptions", "run"]
-
 
 async def run(options: DevOptions) -> None:
     """Runs until SIGINT, SIGTERM or SIGHUP, then stops everything within 5 seconds; leaves no process and no file.

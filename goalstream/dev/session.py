@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,9 @@ from goalstream.dev.screen import Allowance
 from goalstream.dev.terminal import Terminal
 
 FRAME_SECONDS = 0.25
+_ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O.|.)?")
+"""What arrows, the mouse and the like send."""
+
 REMEMBERED = 200
 """More lines than any terminal has."""
 
@@ -107,6 +111,6 @@ class Session:
         if not typed:
             asyncio.get_running_loop().remove_reader(self._terminal.input_fd)
             self._stop()
-        elif not typed.startswith(b"\x1b"):  # arrows and the like
-            self._keys.extend(typed.decode("utf-8", "ignore"))
+        else:
+            self._keys.extend(_ESCAPES.sub("", typed.decode("utf-8", "ignore")))
             self._wake.set()

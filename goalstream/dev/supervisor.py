@@ -33,6 +33,9 @@ STOP_SECONDS = 5.0
 PORT_ATTEMPTS = 3
 """Between finding a free port and listening on it somebody else may take it."""
 
+NEEDED_BYTES = 128 * 1024 * 1024
+"""A new database takes 40 MB, its log of changes up to 64 MB more before long."""
+
 _PR_SET_PDEATHSIG = 1
 _ALIVE = 0
 """Standard input: it reaches its end when the owner is gone."""
@@ -163,6 +166,7 @@ def prepare(home: Path, programs: Path, version: str, account: Account, children
     if data.exists():
         children.run(*single, data, "postgres", text=f"alter role {ROLE} password '{password}'\n")
     else:
+        require_space(home, is_kept=is_kept)
         remove(unfinished)
         unfinished.mkdir(mode=0o700)
         account.owns(unfinished)
@@ -177,6 +181,17 @@ def prepare(home: Path, programs: Path, version: str, account: Account, children
     if not data.exists():
         unfinished.rename(data)
     return password
+
+
+def require_space(home: Path, *, is_kept: bool) -> None:
+    """Raises Failed with two ways out where a database would not fit."""
+    free = shutil.disk_usage(home).free
+    if free < NEEDED_BYTES:
+        elsewhere = "take another folder with --keep" if is_kept else "set TMPDIR to a folder of another disk"
+        raise Failed(
+            f"a database needs {NEEDED_BYTES >> 20} MB, and there are {free >> 20} MB left in {home}: "
+            f"make room, or {elsewhere}"
+        )
 
 
 def run_server(home: Path, programs: Path, children: Children, facts: dict[str, str], *, is_kept: bool) -> None:

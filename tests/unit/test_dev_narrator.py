@@ -211,7 +211,7 @@ def test_the_same_event_again_is_ignored(narrator: Narrator) -> None:
     narrator.tell(record)
     line = narrator.tell(record)
     assert line is not None
-    assert (line.kind, line.text) == (Kind.DUPLICATE, f"{ADA.name}: contact.tag.added evt-7 came again: ignored")
+    assert (line.kind, line.text) == (Kind.DUPLICATE, f"{ADA.name}: contact.tag.added came again: ignored (evt-7)")
 
 
 def test_another_account_has_no_goals(narrator: Narrator) -> None:
