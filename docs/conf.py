@@ -28,7 +28,8 @@ myst_heading_anchors = 3
 
 html_theme = "furo"
 html_title = "goalstream"
-html_static_path: list[str] = []
+html_static_path = ["style"]
+html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}

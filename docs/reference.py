@@ -6,7 +6,10 @@ python -m docs.reference writes them into docs/reference; building the site does
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -47,15 +50,18 @@ def write(folder: Path) -> None:
 def configuration() -> str:
     """Every setting: name, what it may be, default, meaning."""
     rows = [
-        (f"`{PREFIX}{name.upper()}`", f"{_sentence(field.description or '')} *{_kind(field)}{_default(field)}*")
+        (f"`{PREFIX}{name.upper()}`", f"{_sentence(field.description or '')}\\\n*{_kind(field)}{_default(field)}*")
         for name, field in Settings.model_fields.items()
     ]
     return f"""# Settings
 
-Each is read from the environment, then from `.env`, then from a directory of files that `GOALSTREAM_SECRETS_DIR` names. All that is
-wrong is told at once, a line each. `goalstream config` shows what is in force and where it comes from; secrets stay hidden.
+Each is read from the environment; what is not there from `.env` in the current folder; then from a file of its name in the folder
+that `GOALSTREAM_SECRETS_DIR` names; else it has its default. Needed are `GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS`,
+`GOALSTREAM_DATABASE_URL`, and for `goalstream api` `GOALSTREAM_JWT_SECRET` or `GOALSTREAM_JWKS_URL`. All that is wrong is told at
+once, a line each, with exit code 2. `goalstream config` shows what is in force and where it comes from; secrets stay hidden. A change
+takes effect when a process is started again.
 
-{_table(("setting", "meaning"), rows)}"""
+{_definitions(rows)}"""
 
 
 def commands() -> str:
@@ -75,10 +81,8 @@ def _commands(command: Any, name: str, level: int) -> Iterable[str]:
         for other in inner.values():
             yield from _commands(other, f"{name} {other.name}", level + 1)
         return
-    rows = [
-        (_parameter(one), _sentence(getattr(one, "help", None) or "")) for one in command.params if one.name != "help"
-    ]
-    yield f"{'#' * level} {name}\n\n{help_text}\n\n{_table(('takes', 'which is'), rows) if rows else ''}"
+    rows = [(_parameter(one), _sentence(one.help or "") + _given(one)) for one in command.params if one.name != "help"]
+    yield f"{'#' * level} {name}\n\n{help_text}\n\n{_definitions(rows)}"
 
 
 def operations() -> str:
@@ -87,31 +91,64 @@ def operations() -> str:
     document = create_app(settings, Database("postgresql://nowhere/none", size=2)).openapi()
     parts = [
         "# HTTP operations\n\nFrom the OpenAPI document that `goalstream api` serves at `/openapi.json`; [](../http.md) shows them"
-        " at work. Each needs a bearer token with the scope that is named, and can answer 401, 403, 429 and 503 as well.\n"
+        " at work. Each needs a bearer token or an API key with the scope that is named. Beside the answers that are named, each can"
+        " answer 401 `unauthorized`, 403 `forbidden`, 429 `rate_limited` and 503 `unavailable`.\n"
     ]
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            parts.append(_operation(method.upper(), path, operation))
+    found = [
+        (operation["tags"][0], path, method.upper(), operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    for tag, of_tag in groupby(sorted(found, key=itemgetter(0, 1)), key=itemgetter(0)):
+        parts.append(f"## {tag.capitalize()}\n")
+        parts += [
+            _operation(method, path, operation, document["components"]["schemas"])
+            for _, path, method, operation in of_tag
+        ]
     return "\n".join(parts)
 
 
-def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+def _operation(method: str, path: str, operation: dict[str, Any], schemas: dict[str, Any]) -> str:
     scopes = ", ".join(
         f"`{scope}`" for one in operation.get("security", []) for found in one.values() for scope in found
     )
     rows = [
-        (f"`{one['name']}`", one["in"], _sentence(one.get("description", "")) or _schema_kind(one["schema"]))
+        (
+            f"`{one['name']}` *in {'the ' if one['in'] != 'header' else 'a '}{one['in']}*",
+            _sentence(one.get("description", "") or _schema_kind(one["schema"], schemas)),
+        )
         for one in operation.get("parameters", [])
     ]
     answers = [
-        (status, _sentence(answer["description"]) if status < "300" else answer["description"])
+        (status, text)
         for status, answer in operation["responses"].items()
-        if status not in ("401", "403", "429", "503")
+        if status not in ("401", "403", "429", "503") and (text := _answer(answer))
     ]
-    text = f"## {operation['summary']}\n\n`{method} {path}` · scope {scopes}\n\n{operation.get('description', '')}\n\n"
-    if rows:
-        text += _table(("parameter", "in", "is"), rows) + "\n"
-    return text + _table(("answers", "with"), answers)
+    text = f"### {operation['summary']}\n\n`{method} {path}` · scope {scopes}\n\n{operation.get('description', '')}\n\n"
+    text += _definitions(rows) + "\n" + _table(("answers", "with"), answers)
+    return text + "".join(
+        _example(answer, schemas) for status, answer in operation["responses"].items() if status < "300"
+    )
+
+
+def _example(answer: dict[str, Any], schemas: dict[str, Any]) -> str:
+    """What an answer looks like, where the document has an example."""
+    for content in answer.get("content", {}).values():
+        schema = schemas.get(content["schema"].get("$ref", "").rpartition("/")[2], {})
+        for example in schema.get("examples", ()):
+            return f"\n```json\n{json.dumps(example, indent=2, ensure_ascii=False)}\n```\n"
+    return ""
+
+
+def _answer(answer: dict[str, Any]) -> str:
+    """The `error` of a problem, the document that is shown below, or what is said of it."""
+    for content in answer.get("content", {}).values():
+        if isinstance(content.get("example"), dict):
+            return f"{answer['description']}, such as `{content['example']['error']}`"
+    said: str = answer["description"]
+    if said != "Successful Response":
+        return said
+    return "the document below" if answer.get("content") else "nothing more"
 
 
 def events() -> str:
@@ -129,20 +166,22 @@ def events() -> str:
 
 def _topic(contract: Contract, channel: dict[str, Any]) -> str:
     schema = contract.schema
-    data = schema.get("$defs", {}).get("data", schema)
+    parts = schema.get("$defs", {})
+    data = parts.get("data", schema)
     required = set(data.get("required", ()))
     rows = [
-        (f"`{name}`", "yes" if name in required else "", _sentence(part.get("description", "")) or _schema_kind(part))
+        (
+            f"`{name}`{' *needed*' if name in required else ''}",
+            _sentence(part.get("description", "")) or _sentence(_schema_kind(part, parts)),
+        )
         for name, part in data.get("properties", {}).items()
     ]
-    text = f"## {contract.topic}\n\n{channel['title']}. {channel['description']}\n\n"
-    if rows:
-        text += _table(("member", "needed", "is"), rows) + "\n"
-    examples = sorted((schemas_folder() / contract.topic / "examples" / "valid").glob("*.json"))
-    if examples:
-        shown = json.dumps(json.loads(examples[0].read_text("utf-8")), indent=2, ensure_ascii=False)
-        text += f"```json\n{shown}\n```\n"
-    return text
+    text = f"## {contract.topic}\n\n{channel['title']}. {channel['description']}\n\n{_definitions(rows)}"
+    examples = schemas_folder() / contract.topic / "examples" / "valid"
+    usual = [one for name in ("complete", "letter") if (one := examples / f"{name}.json").exists()]
+    shown = (usual or sorted(examples.glob("*.json")))[0]
+    document = json.dumps(json.loads(shown.read_text("utf-8")), indent=2, ensure_ascii=False)
+    return f"{text}\n```json\n{document}\n```\n"
 
 
 def metrics_page() -> str:
@@ -152,10 +191,9 @@ def metrics_page() -> str:
     rows = [
         (
             f"`{name}{'_total' if family.type == 'counter' else ''}`",
-            family.type,
-            ", ".join(f"`{label}`" for label in declared[name]._labelnames),
-            "api" if name in metrics.OF_API else "both" if name in metrics.OF_BOTH else "worker",
-            _sentence(family.documentation),
+            f"{_sentence(family.documentation)}\\\n*{family.type} of"
+            f" {'the API' if name in metrics.OF_API else 'both' if name in metrics.OF_BOTH else 'workers'}"
+            f"{', by ' if declared[name]._labelnames else ''}{', '.join(f'`{one}`' for one in declared[name]._labelnames)}*",
         )
         for name, family in found.items()
     ]
@@ -164,7 +202,7 @@ def metrics_page() -> str:
 At `/metrics`: a worker's on `GOALSTREAM_METRICS_PORT`, the API's on its own port. Every series is there from the start, labels are
 bounded. Histograms of latency carry exemplars that lead to traces (OpenMetrics). Faust's own begin with `faust_`.
 
-{_table(("metric", "kind", "labels", "of", "meaning"), rows)}"""
+{_definitions(rows)}"""
 
 
 def alerts() -> str:
@@ -177,8 +215,9 @@ def alerts() -> str:
         for rule in group["rules"]:
             anchor = rule["annotations"]["runbook_url"].partition("#")[2]
             wait = f", for {rule['for']}" if "for" in rule else ""
+            summary = re.sub(r"{{ \$labels\.(\w+) }}", r"*\1*", rule["annotations"]["summary"])
             parts.append(
-                f"## {rule['alert']}\n\n{_sentence(rule['annotations']['summary'])} Severity `{rule['labels']['severity']}`{wait};"
+                f"## {rule['alert']}\n\n{_sentence(summary)} Severity `{rule['labels']['severity']}`{wait};"
                 f" [what to do](../runbook.md#{anchor}).\n\n```text\n{rule['expr'].strip()}\n```\n"
             )
     return "\n".join(parts)
@@ -191,12 +230,19 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
+def _definitions(rows: Iterable[tuple[str, str]]) -> str:
+    """Names, each with its meaning below it: readable on a phone too."""
+    return "\n".join(f"{name}\n: {meaning.replace(chr(10), chr(10) + '  ')}\n" for name, meaning in rows if meaning)
+
+
 def _sentence(text: str) -> str:
-    """With a capital and a full stop."""
+    """With a capital, unless it begins with a name, and a full stop."""
     text = " ".join(text.split())
     if not text:
         return ""
-    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?:" else ".")
+    first = text.split()[0]
+    is_name = not re.fullmatch(r"[a-z]+('s|-[a-z]+)?[,;:]?", first)
+    return (text if is_name else text[0].upper() + text[1:]) + ("" if text[-1] in ".!?:" else ".")
 
 
 def _kind(field: FieldInfo) -> str:
@@ -231,12 +277,32 @@ def _parameter(one: Any) -> str:
     return ", ".join(f"`{name}`" for name in (*one.opts, *one.secondary_opts))
 
 
-def _schema_kind(schema: dict[str, Any]) -> str:
+def _given(one: Any) -> str:
+    """What holds of a parameter that is not given."""
+    if one.required:
+        return " *Needed.*"
+    default = one.default() if callable(one.default) else one.default
+    if default in (None, "", ()) or default == []:
+        return ""
+    if isinstance(default, bool):
+        return f" *By default `{one.opts[0]}`.*" if default else ""
+    shown = " ".join(map(str, default)) if isinstance(default, list | tuple) else default
+    return f" *By default `{shown}`.*"
+
+
+def _schema_kind(schema: dict[str, Any], others: dict[str, Any]) -> str:
+    """What a value may be in words; `others` are what a schema may refer to, by name."""
+    if "$ref" in schema:
+        other = others[schema["$ref"].rpartition("/")[2]]
+        return _schema_kind(other, others) if "enum" in other else str(other.get("title", ""))
     if "enum" in schema:
-        return "one of " + ", ".join(f"`{one}`" for one in schema["enum"])
+        return "one of " + ", ".join(f"`{one}`" for one in schema["enum"] if one is not None)
+    if schema.get("format") == "uuid":
+        return "a UUID"
     if "anyOf" in schema:
-        return " or ".join(filter(None, (_schema_kind(one) for one in schema["anyOf"] if one.get("type") != "null")))
-    return str(schema.get("format") or schema.get("type") or "")
+        return " or ".join(_schema_kind(one, others) for one in schema["anyOf"] if one.get("type") != "null")
+    kind = schema.get("format") or schema.get("type") or ""
+    return kind if isinstance(kind, str) else " or ".join(one for one in kind if one != "null")
 
 
 if __name__ == "__main__":
