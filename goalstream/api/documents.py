@@ -236,6 +236,7 @@ class ExplanationPage(BaseModel):
     """A page of the verdicts on a contact's events, newest first; the contact is the one that its id stands for."""
 
     contact_id: UUID
+    contact_ids: list[UUID] = Field(description="every id that stands for the contact, its own among them")
     goal: GoalVersion
     verdicts: list[ExplainedVerdict]
     next_cursor: str | None

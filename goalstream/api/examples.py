@@ -128,6 +128,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "AchievementPage": {"achievements": [_ACHIEVEMENT], "next_cursor": None},
     "ExplanationPage": {
         "contact_id": _CONTACT,
+        "contact_ids": [_CONTACT],
         "goal": _GOAL | {"is_deleted": False},
         "verdicts": [{"event": _EVENT} | _OF_VERSION | _JUDGED, {"event": _EARLIER} | _OF_VERSION | _REFUSED],
         "next_cursor": None,

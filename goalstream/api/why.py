@@ -43,7 +43,12 @@ async def explain_goal(
         limit=limit,
         after=_after(cursor, "explanation"),
     )
-    document = {"contact_id": found.contact_id, "goal": found.goal, "verdicts": found.entries}
+    document = {
+        "contact_id": found.contact_id,
+        "contact_ids": found.contact_ids,
+        "goal": found.goal,
+        "verdicts": found.entries,
+    }
     return page(request, document, _next("explanation", found.end), limit=limit)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from goalstream.cli import api_keys, dead_letters, events, goals, installation, processes, schemas
 from goalstream.cli.doctor import doctor
+from goalstream.cli.explain import explain
 from goalstream.cli.terminal import err
 from goalstream.errors import GoalstreamError, SettingsError
 
@@ -29,6 +30,7 @@ for command in (
     installation.token,
     installation.config,
     doctor,
+    explain,
     processes.dev,
 ):
     app.command()(command)

@@ -145,8 +145,8 @@ class Walk:
                 Verdict.NO_ENROLLMENT,
                 {"told_until": until},
                 {"told_at": told_at},
-                f"That the contact is enrolled was told at {moment_in_words(told_at)}, and for this event only counts what"
-                f" was told until {moment_in_words(until)}.",
+                f"The enrollment was told of at {moment_in_words(told_at)}, and for this event counts only what was told until"
+                f" {moment_in_words(until)}.",
             )
         if match.enrollment_id not in (None, self._facts.enrollment_id):
             return self._not_meant(match)

@@ -12,7 +12,8 @@ _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 def moment_in_words(moment: datetime) -> str:
     """`2026-03-12 09:30:00 UTC`, with microseconds where there are any."""
     fraction = f".{moment.microsecond:06}".rstrip("0") if moment.microsecond else ""
-    return f"{moment:%Y-%m-%d %H:%M:%S}{fraction} UTC"
+    whole = moment.replace(tzinfo=None, microsecond=0)
+    return f"{whole.isoformat(sep=' ')}{fraction} UTC"
 
 
 def length_in_words(length: timedelta) -> str:

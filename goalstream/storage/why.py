@@ -66,8 +66,9 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation(Page):
-    """The verdicts on a goal's matches; `goal` is its newest version."""
+    """The verdicts on a goal's matches; `goal` is its newest version, `contact_ids` are all that stand for the contact."""
 
+    contact_ids: Sequence[str]
     goal: dict[str, Any]
 
 
@@ -113,6 +114,7 @@ async def explanation(
         )
     return Explanation(
         contact_id=person.contact_id,
+        contact_ids=person.ids,
         goal=goal.document() | {"is_deleted": newest.is_deleted},
         entries=entries,
         end=end,

@@ -156,6 +156,7 @@ async def test_merged_ids_stand_for_the_survivor_and_deleted_contacts_have_no_da
     for contact in (old, world.contact_id):
         document = await explained(client, world, contact)
         assert document["contact_id"] == world.contact_id
+        assert document["contact_ids"] == sorted([old, world.contact_id])
         assert [one["verdict"] for one in document["verdicts"]] == ["achieved"]
         assert document["verdicts"][0]["event"]["data"] is not None
     await world.tell(
