@@ -18,7 +18,7 @@ DEPLOYED = [file for file in (ROOT / "deploy").rglob("*") if file.is_file()]
 NEEDED = {
     "worker": {"goalstream_database_url", "goalstream_kafka_sasl_password", "kafka-ca.pem"},
     "topics": {"goalstream_kafka_sasl_password", "kafka-ca.pem"},
-    "api": {"goalstream_database_url", "goalstream_jwt_secret"},
+    "api": {"goalstream_database_url", "goalstream_jwt_secret", "goalstream_kafka_sasl_password", "kafka-ca.pem"},
     "migrate": {"goalstream_database_url"},
 }
 """What each kind of pod has to know, and may."""
