@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from goalstream import __version__
-from goalstream.api import activation, feed, goals, history, listings, pages, stats
+from goalstream.api import activation, dead_letters, feed, goals, history, listings, pages, stats
 from goalstream.api.contract import complete_openapi
+from goalstream.api.dead_letters import DeadLetters
 from goalstream.api.feed import OpenFeeds
 from goalstream.api.gate import Gate
 from goalstream.api.hardening import REQUEST_ID, Hardening
@@ -29,11 +30,13 @@ def create_app(
     *,
     reasons: Callable[[], Mapping[str, str]] = dict,
     hidden: Callable[[str], bool] = is_of_worker,
+    letters: DeadLetters | None = None,
 ) -> FastAPI:
     """The HTTP API over a database whose connections see one account at a time.
 
-    `reasons` tells why it is not ready, by part; `hidden` which metrics are not its own, by name. Raises SettingsError where
-    tokens could not be checked. Who runs it keeps `app.state.gate` fresh, and closes it in the end, `app.state.feeds` first.
+    `reasons` tells why it is not ready, by part; `hidden` which metrics are not its own, by name; `letters` are what operators
+    handle, who get 503 without. Raises SettingsError where tokens could not be checked. Who runs it keeps `app.state.gate` fresh,
+    and closes it in the end, `app.state.feeds` first.
     """
     gate = Gate(settings, database)
     app = FastAPI(
@@ -49,6 +52,7 @@ def create_app(
     app.state.gate = gate
     app.state.rate_limit = RateLimit(settings.rate_limit_per_minute)
     app.state.feeds = OpenFeeds()
+    app.state.dead_letters = letters
     app.state.max_body_bytes = settings.max_body_bytes
     app.include_router(stats.router)  # before the goals, whose {goal_id} would take its path
     app.include_router(history.router)
@@ -56,6 +60,7 @@ def create_app(
     app.include_router(listings.router)
     app.include_router(activation.router)
     app.include_router(feed.router)
+    app.include_router(dead_letters.router)
     app.include_router(pages.router)
     app.router.routes.extend(probe_routes(reasons, hidden=hidden))
     add_problem_handlers(app)

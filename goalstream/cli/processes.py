@@ -36,9 +36,15 @@ def api() -> None:
 
     async def run() -> None:
         from goalstream.api.server import serve
+        from goalstream.streams.connection import Kafka
+        from goalstream.streams.letter_desk import LetterDesk
 
         serving = asyncio.create_task(
-            serve(settings, on_listening=lambda port: err.print(f"listening on http://{settings.http_host}:{port}"))
+            serve(
+                settings,
+                on_listening=lambda port: err.print(f"listening on http://{settings.http_host}:{port}"),
+                letters=LetterDesk(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix),
+            )
         )
         try:
             await _until_signal(asyncio.shield(serving))

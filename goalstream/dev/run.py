@@ -133,6 +133,8 @@ class Demo:
 
     async def _work(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
         from goalstream.api.server import serve
+        from goalstream.streams.connection import Kafka
+        from goalstream.streams.letter_desk import LetterDesk
         from goalstream.worker import Worker
 
         feed, crm = Feed(settings.kafka_bootstrap_servers, self._narrator), Crm(settings.kafka_bootstrap_servers)
@@ -142,7 +144,12 @@ class Demo:
         worker = Worker(settings)
         stack.push_async_callback(_stop, worker.stop)
         listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        serving = serve(settings, on_listening=listening.set_result, hidden=lambda _: False)
+        serving = serve(
+            settings,
+            on_listening=listening.set_result,
+            hidden=lambda _: False,
+            letters=LetterDesk(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix),
+        )
         tasks = [self._spawn(work, stack) for work in (worker.failed(), serving, self._follow(feed, crm))]
         await worker.start()
         story = Story(self._world, seed=self._options.seed, start=datetime.now(UTC), rate=self._options.rate)
@@ -214,7 +221,7 @@ def addresses_of(settings: Settings, http_port: int, world: World) -> guide.Addr
         settings.jwt_secret.get_secret_value(),
         account_id=world.account_id,
         subject="dev",
-        scope="goals:read goals:write",
+        scope="goals:read goals:write operator",
         expires_in_seconds=3600,
         now=int(time.time()),
     )
