@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -14,6 +14,7 @@ from goalstream.errors import BrokerUnavailable, LetterNotFound
 from goalstream.streams import letter_desk
 from goalstream.streams.connection import Kafka
 from goalstream.streams.letter_desk import LetterDesk
+from goalstream.streams.redrive import Redriver
 from tests.integration.test_redrive import OLD_MS, Stage
 from tests.services.tiers import RunningKafka
 
@@ -80,7 +81,8 @@ async def test_a_list_shows_nothing_of_what_the_records_hold_and_one_letter_all_
     stage: Stage, desk: LetterDesk
 ) -> None:
     headers: list[tuple[str, bytes | None]] = [("goalstream_topic", b"forged"), ("n", b"\xff"), ("h", None)]
-    await stage.set_aside(stage.record(7, partition=3, value=b'{"name": "Ada"}', key=b"\xfe", headers=headers))
+    record = stage.record(7, partition=3, value=b'{"name": "Ada"}', key=b"\xfe", headers=headers)
+    await stage.set_aside(record, reason="refused_by_database", error="a null value\nDETAIL: (Ada)")
     (letter,) = (await listed(desk)).letters
     at = letter["at"]
     assert letter == {
@@ -88,14 +90,15 @@ async def test_a_list_shows_nothing_of_what_the_records_hold_and_one_letter_all_
         "topic": f"{stage.prefix}form.submitted",
         "partition": 3,
         "offset": 7,
-        "reason": "not_json",
-        "error": "not an object",
+        "reason": "refused_by_database",
+        "error": "a null value",
         "attempts": 1,
         "at": at,
         "done": None,
     }
     assert await desk.show(letter["id"]) == {
         **letter,
+        "error": "a null value\nDETAIL: (Ada)",
         "done_at": None,
         "timestamp": from_milliseconds(OLD_MS + 7),
         "key": {"base64": "/g=="},
@@ -186,9 +189,28 @@ async def test_an_id_that_is_not_there_is_told_before_anything_is_done(stage: St
     assert len((await listed(desk)).letters) == 1
 
 
-async def test_two_operators_at_once_send_each_record_once(stage: Stage, desk: LetterDesk) -> None:
+class CountedRedriver(Redriver):
+    """Knows how many are at work together."""
+
+    at_work = most = 0
+
+    async def __aenter__(self) -> Self:
+        CountedRedriver.at_work += 1
+        CountedRedriver.most = max(self.at_work, self.most)
+        return await super().__aenter__()
+
+    async def __aexit__(self, *error: Any) -> None:
+        await super().__aexit__(*error)
+        CountedRedriver.at_work -= 1
+
+
+async def test_two_operators_at_once_send_each_record_once(
+    stage: Stage, desk: LetterDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(letter_desk, "Redriver", CountedRedriver)
     await stage.set_aside(*(stage.record(offset, key=b"k") for offset in range(20)))
     both = await asyncio.gather(desk.redrive(ALL, dry_run=False), desk.redrive(ALL, dry_run=False))
+    assert CountedRedriver.most == 1
     assert sorted(len(one.ids) for one in both) == [0, 20]
     assert len(await stage.sent()) == 20
 
