@@ -16,6 +16,7 @@ GoalstreamError
 │   └── DuplicateGoal        the same type and criteria already exist in this workflow
 ├── NotEligible              what was recorded achieves nothing for this enrollment; `reason` is the verdict
 ├── GoalNotFound             no such goal in this account and workflow
+├── LetterNotFound           no such dead letters; carries their ids
 ├── StaleVersion             somebody changed the goal in the meantime
 └── OperatorError            a person must act; the text says what to do
     ├── SettingsError        wrong settings or usage: exit code 2
@@ -143,6 +144,14 @@ class NotEligible(GoalstreamError):
 
 class GoalNotFound(GoalstreamError):
     """No such goal in this account and workflow."""
+
+
+class LetterNotFound(GoalstreamError):
+    """There are no dead letters with these ids, or they are too old to be looked at."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        super().__init__(f"There is no dead letter {', '.join(ids)}")
+        self.ids = ids
 
 
 class StaleVersion(GoalstreamError):

@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from goalstream import __version__
-from goalstream.api import activation, events, feed, goals, history, listings, pages, stats, why
+from goalstream.api import activation, dead_letters, events, feed, goals, history, listings, pages, stats, why
 from goalstream.api.contract import complete_openapi
+from goalstream.api.dead_letters import DeadLetters
 from goalstream.api.events import Intake, Outcome
 from goalstream.api.feed import OpenFeeds
 from goalstream.api.gate import Gate
@@ -39,13 +40,15 @@ def create_app(
     database: Database,
     *,
     intake: Intake | None = None,
+    letters: DeadLetters | None = None,
     reasons: Callable[[], Mapping[str, str]] = dict,
     hidden: Callable[[str], bool] = is_of_worker,
 ) -> FastAPI:
     """The HTTP API over a database whose connections see one account at a time.
 
-    `intake` takes events, which are refused as long as there is none; `reasons` tells why it is not ready, by part; `hidden` which metrics are not its own, by name. Raises SettingsError where
-    tokens could not be checked. Who runs it keeps `app.state.gate` fresh, and closes it in the end, `app.state.feeds` first.
+    `intake` takes events, and `letters` are what operators handle: without, these operations answer 503. `reasons` tells why it is
+    not ready, by part; `hidden` which metrics are not its own, by name. Raises SettingsError where tokens could not be checked.
+    Who runs it keeps `app.state.gate` fresh, and closes it in the end, `app.state.feeds` first.
     """
     gate = Gate(settings, database)
     app = FastAPI(
@@ -62,6 +65,7 @@ def create_app(
     app.state.rate_limit = RateLimit(settings.rate_limit_per_minute)
     app.state.feeds = OpenFeeds()
     app.state.intake = intake or _Closed()
+    app.state.dead_letters = letters
     app.state.max_body_bytes = settings.max_body_bytes
     app.include_router(stats.router)  # before the goals, whose {goal_id} would take its path
     app.include_router(history.router)
@@ -71,6 +75,7 @@ def create_app(
     app.include_router(activation.router)
     app.include_router(events.router)
     app.include_router(feed.router)
+    app.include_router(dead_letters.router)
     app.include_router(pages.router)
     app.router.routes.extend(probe_routes(reasons, hidden=hidden))
     add_problem_handlers(app)

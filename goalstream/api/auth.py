@@ -46,6 +46,8 @@ async def _admitted(
 
 Reader = Annotated[Principal, Security(_admitted, scopes=[Scope.GOALS_READ.value])]
 Writer = Annotated[Principal, Security(_admitted, scopes=[Scope.GOALS_WRITE.value])]
+Operator = Annotated[Principal, Security(_admitted, scopes=[Scope.OPERATOR.value])]
+"""Whoever may see what is of all accounts."""
 
 
 def _refused(status: int, message: str, headers: dict[str, str]) -> ApiError:

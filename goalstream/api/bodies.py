@@ -69,7 +69,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 def parse_new_goal(document: Mapping[str, Any]) -> NewGoal:
     """The goal in a POST body. Raises InvalidGoal with everything that is wrong."""
-    problems = _unknown(document, CREATE_FIELDS)
+    problems = unknown_fields(document, CREATE_FIELDS)
     goal_type = document.get("goal_type")
     known = [kind.value for kind in GoalType]
     if goal_type is None:
@@ -92,7 +92,7 @@ def parse_new_goal(document: Mapping[str, Any]) -> NewGoal:
 
 def parse_changes(document: Mapping[str, Any], goal_type: GoalType) -> dict[str, Any]:
     """The changes in a PATCH body, by the names of GoalVersion. Raises InvalidGoal with everything that is wrong."""
-    problems = _unknown(document, PATCH_FIELDS)
+    problems = unknown_fields(document, PATCH_FIELDS)
     changes: dict[str, Any] = {}
     if "criteria" in document:
         if document["criteria"] is None:
@@ -112,6 +112,15 @@ def parse_changes(document: Mapping[str, Any], goal_type: GoalType) -> dict[str,
     return changes
 
 
+def unknown_fields(document: Mapping[str, Any], known: tuple[str, ...]) -> list[Problem]:
+    """A problem for every field that nobody reads."""
+    return [
+        Problem("/" + name.replace("~", "~0").replace("/", "~1"), f"Unknown field; known: {', '.join(known)}")
+        for name in document
+        if name not in known
+    ]
+
+
 def _criteria(goal_type: GoalType, document: object, problems: list[Problem]) -> Criteria | None:
     if not isinstance(document, dict):
         problems.append(Problem("/criteria", "must be an object"))
@@ -123,14 +132,6 @@ def _criteria(goal_type: GoalType, document: object, problems: list[Problem]) ->
             raise
         problems.extend(error.problems)
         return None
-
-
-def _unknown(document: Mapping[str, Any], known: tuple[str, ...]) -> list[Problem]:
-    return [
-        Problem("/" + name.replace("~", "~0").replace("/", "~1"), f"Unknown field; known: {', '.join(known)}")
-        for name in document
-        if name not in known
-    ]
 
 
 def _window(document: Mapping[str, Any], problems: list[Problem]) -> timedelta | None:

@@ -64,6 +64,17 @@ _ACHIEVEMENT: dict[str, Any] = {
     "revoked_at": None,
     "revoked_reason": None,
 }
+_LETTER: dict[str, Any] = {
+    "id": "2:17",
+    "topic": "contact.tag.added",
+    "partition": 3,
+    "offset": 981,
+    "reason": "bad_time",
+    "error": "timestamp is not RFC 3339",
+    "attempts": 1,
+    "at": "2026-03-10T12:00:00.040Z",
+    "done": None,
+}
 _WORKFLOW_DOCUMENT = {
     "workflow_id": _WORKFLOW,
     "name": "Win back",
@@ -159,6 +170,23 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             },
         ],
     },
+    "DeadLetterPage": {"dead_letters": [_LETTER], "by_reason": {"bad_time": 1}, "unread": 0, "next_cursor": None},
+    "DeadLetterInFull": {
+        **_LETTER,
+        "done_at": None,
+        "timestamp": "2026-03-10T12:00:00Z",
+        "key": _CONTACT,
+        "value": '{"timestamp": "noon"}',
+        "headers": [{"name": "content-type", "value": "application/json"}, {"name": "n", "value": {"base64": "/w=="}}],
+    },
+    "RedrivenLetters": {
+        "redriven": 1,
+        "ids": ["2:17"],
+        "refused": [{"id": "0:4", "message": "topic form.submitted does not exist any more"}],
+        "remaining": 0,
+        "dry_run": False,
+    },
+    "DroppedLetters": {"dropped": 1, "ids": ["2:17"], "remaining": 0, "dry_run": False},
     "Statistics": {
         "workflow_id": _WORKFLOW,
         "total_enrolled": 5,

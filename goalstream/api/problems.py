@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -22,9 +22,11 @@ from goalstream.errors import (
     GoalNotFound,
     InvalidGoal,
     KeysUnavailable,
+    LetterNotFound,
     Problem,
     ReferenceNotFound,
     StaleVersion,
+    Unavailable,
 )
 
 log = structlog.get_logger()
@@ -45,6 +47,13 @@ _ERRORS_BY_STATUS = {
     428: "precondition_required",
     429: "rate_limited",
     503: "unavailable",
+}
+
+
+_AWAY: Mapping[type[Unavailable], str] = {
+    DatabaseUnavailable: "The database is away",
+    KeysUnavailable: "The keys of tokens cannot be read",
+    BrokerUnavailable: "Kafka is away",
 }
 
 
@@ -93,13 +102,6 @@ def defect_response(request_id: str) -> JSONResponse:
     return JSONResponse(body, 500, media_type="application/problem+json")
 
 
-_AWAY: dict[type[Exception], str] = {
-    DatabaseUnavailable: "The database is away",
-    BrokerUnavailable: "Kafka is away",
-    KeysUnavailable: "The keys of tokens cannot be read",
-}
-
-
 def translate(error: Exception) -> ApiError:
     """The problem that stands for an exception of the rooms below."""
     match error:
@@ -115,14 +117,12 @@ def translate(error: Exception) -> ApiError:
             return ApiError(409, str(error), error="duplicate_goal", problems=error.problems)
         case InvalidGoal():
             return ApiError(422, str(error), problems=error.problems)
-        case GoalNotFound():
+        case GoalNotFound() | LetterNotFound():
             return ApiError(404, str(error))
         case StaleVersion():
             return ApiError(412, str(error), headers={"ETag": f'"{error.current_version}"'})
-        case DatabaseUnavailable() | BrokerUnavailable() | KeysUnavailable():
-            log.warning("request_refused", error=str(error))
-            what = next(sentence for kind, sentence in _AWAY.items() if isinstance(error, kind))
-            return ApiError(503, f"{what}; try again in a moment", headers={"Retry-After": RETRY_AFTER_SECONDS})
+        case DatabaseUnavailable() | KeysUnavailable() | BrokerUnavailable():
+            return _unavailable(error)
         case RequestValidationError():
             problems = [Problem(_pointer(found["loc"]), found["msg"]) for found in error.errors()]
             return ApiError(422, problems[0].message, problems=problems)
@@ -149,12 +149,22 @@ def add_problem_handlers(app: FastAPI) -> None:
         ApiError,
         InvalidGoal,
         GoalNotFound,
+        LetterNotFound,
         StaleVersion,
-        *_AWAY,
+        BrokerUnavailable,
+        DatabaseUnavailable,
+        KeysUnavailable,
         RequestValidationError,
     ):
         app.add_exception_handler(kind, tell)
     app.add_exception_handler(HTTPException, tell_http)
+
+
+def _unavailable(error: Unavailable) -> ApiError:
+    """Why stands in the log alone: it may tell of addresses."""
+    log.warning("request_refused", error=str(error))
+    what = next(what for kind, what in _AWAY.items() if isinstance(error, kind))
+    return ApiError(503, f"{what}; try again in a moment", headers={"Retry-After": RETRY_AFTER_SECONDS})
 
 
 def _allowed(app: FastAPI, request: Request) -> list[str]:

@@ -15,6 +15,12 @@ from goalstream.domain.texts import MAX_TEXT_LENGTH
 
 Schema = dict[str, Any]
 
+LETTER_ID = r"^[0-9]{1,18}:[0-9]{1,18}$"
+"""Partition and offset."""
+
+MOST_LETTERS = 1_000
+"""Dead letters that are named by their ids in one request."""
+
 _ID: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_LENGTH, "pattern": r"\S"}
 _FLAG: Schema = {"type": ["boolean", "null"], "description": "alone: no other key beside it"}
 _KEYS: Mapping[str, Schema] = {
@@ -82,6 +88,21 @@ _EVENT: Schema = {
     "data": {"contact_id": "cccccccc-0000-4000-8000-000000000001", "amount": "49.00", "currency": "EUR"},
 }
 
+
+def _letters(title: str, *required: str, **properties: Schema) -> Schema:
+    dry_run = {"type": "boolean", "description": "only tell what would be done"}
+    return {
+        "title": title,
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {**properties, "dry_run": dry_run},
+        "anyOf": [{"required": [name]} for name in required],
+    }
+
+
+_LETTER_TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_LENGTH}
+_MOMENT: Schema = {"type": "string", "format": "date-time"}
+
 SCHEMAS: Mapping[str, Schema] = {
     **{CRITERIA_OF[goal_type].__name__: _criteria(goal_type) for goal_type in GoalType},
     "NewGoal": {
@@ -133,6 +154,30 @@ SCHEMAS: Mapping[str, Schema] = {
         "title": "Events",
         "oneOf": [_ref("Event"), {"type": "array", "items": _ref("Event"), "minItems": 1, "maxItems": 500}],
         "examples": [_EVENT, [_EVENT]],
+    },
+    "LetterChoice": {
+        "title": "LetterChoice",
+        "oneOf": [
+            _letters(
+                "by ids",
+                "ids",
+                ids={
+                    "type": "array",
+                    "minItems": 1,
+                    "maxItems": MOST_LETTERS,
+                    "items": {"type": "string", "pattern": LETTER_ID},
+                },
+            ),
+            _letters(
+                "by what they are",
+                *("reason", "topic", "since", "until"),
+                reason=_LETTER_TEXT,
+                topic=_LETTER_TEXT | {"description": "that the records came from, with its prefix or without"},
+                since=_MOMENT | {"description": "set aside at or after this time"},
+                until=_MOMENT | {"description": "set aside before this time"},
+            ),
+        ],
+        "examples": [{"reason": "bad_time", "since": "2026-03-10T00:00:00Z"}, {"ids": ["2:17"], "dry_run": True}],
     },
 }
 """What request bodies hold, by the names under which the OpenAPI document has them."""

@@ -9,6 +9,7 @@ import structlog
 
 from goalstream import __version__
 from goalstream.api.app import create_app
+from goalstream.api.dead_letters import DeadLetters
 from goalstream.api.events import Intake
 from goalstream.api.gate import Gate
 from goalstream.config import Settings
@@ -30,9 +31,10 @@ async def serve(
     intake: Intake | None = None,
     on_listening: Callable[[int], None] | None = None,
     hidden: Callable[[str], bool] = is_of_worker,
+    letters: DeadLetters | None = None,
 ) -> None:
-    """Serves until cancelled; open requests are finished first. `intake` takes events, and is closed by whoever made it;
-    `on_listening` hears of the port; `hidden` are the metrics of others.
+    """Serves until cancelled; open requests are finished first. `intake` takes events, and is closed by whoever made it; `letters`
+    are what operators handle; `on_listening` hears of the port; `hidden` are the metrics of others.
 
     While the database is away or not migrated it answers 503 and says why on /readyz; also while the public keys of tokens were
     never read, since whoever has read them is the better one to ask. Raises SettingsError, or OperatorError when the port is
@@ -43,7 +45,14 @@ async def serve(
     health.report("database", "starting")
     announce_build(__version__)
     watch_connections(lambda: database.connections)
-    app = create_app(settings, database, intake=intake, reasons=lambda: health.reasons | gate.reasons, hidden=hidden)
+    app = create_app(
+        settings,
+        database,
+        intake=intake,
+        letters=letters,
+        reasons=lambda: health.reasons | gate.reasons,
+        hidden=hidden,
+    )
     gate: Gate = app.state.gate
     tasks = [
         asyncio.create_task(_watch(settings.database_url.get_secret_value(), health)),

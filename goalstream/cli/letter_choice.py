@@ -12,6 +12,7 @@ from goalstream.cli.letter_views import summary
 from goalstream.cli.moments import parse_moment
 from goalstream.cli.terminal import err, within_deadline
 from goalstream.config import Settings
+from goalstream.domain.times import to_milliseconds
 from goalstream.errors import OperatorError, SettingsError
 from goalstream.streams.letters import Collection, Letter, Place, Selection, parse_place
 
@@ -101,4 +102,4 @@ def _milliseconds(option: str, text: str | None) -> int | None:
     moment = parse_moment(text, datetime.now(UTC))  # noqa: TID251 - a composition root reads the clock
     if moment is None:
         raise SettingsError(f"{option}: {text!r} is neither a time in RFC 3339 nor how long ago, such as 2h or 7d")
-    return int(moment.timestamp() * 1000)
+    return to_milliseconds(moment)

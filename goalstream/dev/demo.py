@@ -120,6 +120,8 @@ class Demo:
     async def _work(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
         from goalstream.api.server import serve
         from goalstream.intake import intake_of
+        from goalstream.streams.connection import Kafka
+        from goalstream.streams.letter_desk import LetterDesk
         from goalstream.worker import Worker
 
         feed, crm = Feed(settings.kafka_bootstrap_servers, self._narrator), Crm(settings.kafka_bootstrap_servers)
@@ -131,7 +133,13 @@ class Demo:
         listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         intake = intake_of(settings)
         stack.push_async_callback(_stop, intake.close)
-        serving = serve(settings, intake=intake, on_listening=listening.set_result, hidden=lambda _: False)
+        serving = serve(
+            settings,
+            intake=intake,
+            letters=LetterDesk(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix),
+            on_listening=listening.set_result,
+            hidden=lambda _: False,
+        )
         tasks = [self._spawn(work, stack) for work in (worker.failed(), serving, self._follow(feed, crm))]
         await worker.start()
         story = Story(self._world, seed=self._options.seed, start=datetime.now(UTC), rate=self._options.rate)

@@ -51,3 +51,8 @@ def from_milliseconds(milliseconds: int) -> datetime | None:
     if not 0 <= milliseconds <= LAST_MILLISECOND:
         return None
     return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Since 1970, the first that is not before a moment."""
+    return -((_EPOCH - moment) // timedelta(milliseconds=1))

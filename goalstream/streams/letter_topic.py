@@ -28,14 +28,17 @@ class LetterTopic:
         self._kafka = kafka
         self._topic = topic_prefix + DEAD_LETTER
 
-    async def read(self, on_progress: Callable[[int, int], None]) -> Collection:
-        """Everything that the topic holds at this moment; `on_progress` hears of records read, and of all to be read.
+    async def read(self, on_progress: Callable[[int, int], None], *, newest: int | None = None) -> Collection:
+        """Everything that the topic holds at this moment, or no more than so many of the newest records.
 
-        Raises OperatorError when there is no such topic.
+        `on_progress` hears of records read, and of all to be read. Raises OperatorError when there is no such topic.
         """
         stretches = await reading.whole_topic(self._kafka, self._topic)
-        total = sum(end - begin for begin, end in stretches.values())
         collection = Collection()
+        if newest is not None:
+            collection.unread = max(_records(stretches) - newest, 0)
+            stretches = reading.newest(stretches, newest)
+        total = _records(stretches)
         count = 0
 
         def take(record: Any) -> None:
@@ -74,3 +77,7 @@ class LetterTopic:
 
         await reading.read(self._kafka, stretches, take)
         return found
+
+
+def _records(stretches: reading.Stretches) -> int:
+    return sum(end - begin for begin, end in stretches.values())

@@ -100,6 +100,9 @@ class Collection:
         self.strangers = 0
         """Records that goalstream did not write."""
 
+        self.unread = 0
+        """Older records that were not looked at."""
+
     def add(self, record: PlacedRecord) -> None:
         """Takes in a record of the dead-letter topic, in the order of its partition."""
         if (found := _read_mark(record)) is not None:

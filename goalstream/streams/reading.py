@@ -22,6 +22,9 @@ STUCK_SECONDS = 20
 SHORT_STRETCH = 100
 """So short ones are looked into: what a transaction leaves in the log is no record, and never acknowledged."""
 
+PORTION = 500
+"""Records that are taken one after the other; then whoever else waits has a turn."""
+
 Stretches = Mapping[TopicPartition, tuple[int, int]]
 """From which offset (inclusive) to which (exclusive), by partition."""
 
@@ -83,6 +86,17 @@ async def whole_topic(kafka: Kafka, topic: str) -> Stretches:
     return {partition: (begins[partition], ends[partition]) for partition in partitions}
 
 
+def newest(stretches: Stretches, count: int) -> Stretches:
+    """The ends of stretches, of `count` records together, or fewer where there are no more; each partition has its share."""
+    found: dict[TopicPartition, tuple[int, int]] = {}
+    shortest_first = sorted(stretches.items(), key=lambda item: item[1][1] - item[1][0])
+    for number, (partition, (begin, end)) in enumerate(shortest_first):
+        share = min(end - begin, count // (len(shortest_first) - number))
+        found[partition] = (end - share, end)
+        count -= share
+    return found
+
+
 async def acknowledged(
     client: AIOKafkaAdminClient, group_id: str, partitions: list[TopicPartition]
 ) -> dict[TopicPartition, int]:
@@ -129,7 +143,7 @@ async def read(kafka: Kafka, stretches: Stretches, take: Callable[[Any], None]) 
             async with asyncio.timeout(STUCK_SECONDS):
                 fetched: Mapping[TopicPartition, list[Any]] = {}
                 while not fetched and not await _are_passed(consumer, open_ends):
-                    fetched = await consumer.getmany(timeout_ms=500)
+                    fetched = await consumer.getmany(timeout_ms=500, max_records=PORTION)
             for partition, records in fetched.items():
                 for record in records:
                     if record.offset < stretches[partition][1]:
@@ -138,6 +152,7 @@ async def read(kafka: Kafka, stretches: Stretches, take: Callable[[Any], None]) 
                 if await consumer.position(partition) >= end:
                     del open_ends[partition]
                     consumer.pause(partition)
+            await asyncio.sleep(0)
 
 
 async def _are_passed(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:

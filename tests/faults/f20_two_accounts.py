@@ -62,6 +62,7 @@ class Asker:
                 self._forged_key,
                 self._past_the_api,
                 self._in_process,
+                self._what_is_of_all,
             ]
         )
         self.asked[kind.__name__.strip("_")] += 1
@@ -194,6 +195,20 @@ class Asker:
         answer = await self._api.request(method, path, json=body, headers=headers, params={"access_token": header})
         if not self._expect(answer, {status}, None, mine, other):
             self.findings.wrong.append(f"that was {what}")
+
+    async def _what_is_of_all(self, mine: Twin, other: Twin) -> None:
+        """Dead letters are of all accounts: what is good for one opens none of them."""
+        letters = "/api/v1/operator/dead-letters"
+        method, path, body = self._chance.choice(
+            [
+                ("GET", letters, None),
+                ("GET", f"{letters}/0:0", None),
+                ("POST", f"{letters}/redrive", {"since": "2000-01-01T00:00:00Z"}),
+                ("POST", f"{letters}/drop", {"ids": ["0:0"]}),
+            ]
+        )
+        answer = await self._api.request(method, path, json=body, headers={"authorization": self._proof(mine)})
+        self._expect(answer, {403}, None, mine, other)
 
     async def _past_the_api(self, mine: Twin, other: Twin) -> None:
         """Row security alone: without an account there is nothing, with one there is only its own."""

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from goalstream.api import server
+from goalstream.api.dead_letters import DeadLetters
 from goalstream.api.events import Intake
 from goalstream.api.tokens import issue_token
 from goalstream.config import Settings
@@ -25,13 +26,13 @@ def settings_of(database_url: str, **values: Any) -> Settings:
     return Settings.model_validate({"database_url": database_url, "jwt_secret": JWT_SECRET, "http_port": 0} | values)
 
 
-def bearer(account_id: str = ACCOUNT) -> dict[str, str]:
-    """The header of somebody who may read and write the goals of an account."""
+def bearer(account_id: str = ACCOUNT, *, scope: str = "goals:read goals:write") -> dict[str, str]:
+    """The header of somebody who may read and write the goals of an account, unless something else is said."""
     token = issue_token(
         JWT_SECRET,
         account_id=account_id,
         subject="ada",
-        scope="goals:read goals:write",
+        scope=scope,
         expires_in_seconds=600,
         now=int(time.time()),
     )
@@ -40,11 +41,11 @@ def bearer(account_id: str = ACCOUNT) -> dict[str, str]:
 
 @asynccontextmanager
 async def serving(
-    settings: Settings, *, intake: Intake | None = None
+    settings: Settings, *, intake: Intake | None = None, letters: DeadLetters | None = None
 ) -> AsyncIterator[tuple[httpx.AsyncClient, asyncio.Task[None]]]:
     """A client of a running API, and the task that runs it."""
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    task = asyncio.create_task(server.serve(settings, intake=intake, on_listening=port.set_result))
+    task = asyncio.create_task(server.serve(settings, intake=intake, letters=letters, on_listening=port.set_result))
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not (port.done() or task.done()):  # noqa: ASYNC110 - whichever comes first

@@ -27,13 +27,14 @@ from goalstream.intake import Intake
 from goalstream.storage.goals import GoalBook
 from goalstream.storage.pool import Connection, Database
 from tests.conftest import JWT_SECRET
+from tests.unit.fake_letters import LETTER, FakeLetters
 from tests.unit.streams.fakes import FakeProducer
 
 ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
 OPERATIONS = (
     "createGoal", "listGoals", "getGoal", "changeGoal", "deleteGoal", "listGoalVersions", "listAudit", "listWorkflows",
     "listAchievements", "listContactAchievements", "explainGoal", "showTimeline", "getStatistics", "checkActivation",
-    "readFeed", "sendEvents",
+    "readFeed", "sendEvents", "listDeadLetters", "getDeadLetter", "redriveDeadLetters", "dropDeadLetters",
 )  # fmt: skip
 WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
 EXAMPLES = 30
@@ -54,7 +55,7 @@ def a_token() -> str:
         JWT_SECRET,
         account_id=ACCOUNT,
         subject="ada",
-        scope="goals:read goals:write",
+        scope="goals:read goals:write operator",
         expires_in_seconds=600,
         now=int(time.time()),
     )
@@ -92,6 +93,7 @@ def app(database_url: str) -> FastAPI:
         Settings.model_validate({"jwt_secret": JWT_SECRET, "max_goals_per_workflow": 1_000}),
         BriefDatabase(database_url),
         intake=Intake(FakeProducer(), topic_prefix=""),
+        letters=FakeLetters(),
     )
     found.state.feeds.close()  # each ends after its first look
     return found
@@ -156,6 +158,10 @@ def test_whatever_breaks_the_document_is_refused_as_the_document_says(api_schema
         ("getStatistics", 200),
         ("readFeed", 200),
         ("checkActivation", 200),
+        ("listDeadLetters", 200),
+        ("redriveDeadLetters", 200),
+        ("dropDeadLetters", 200),
+        ("getDeadLetter", 404),
         ("getGoal", 404),
         ("listGoalVersions", 404),
         ("explainGoal", 404),
@@ -193,6 +199,13 @@ def test_an_event_that_keeps_to_its_contract_is_answered_as_the_document_says(ap
         ]
 
     assert 202 in run(api_schema.find_operation_by_id("sendEvents"), GenerationMode.POSITIVE, aim)
+
+
+def test_a_dead_letter_that_is_there_is_answered_as_the_document_says(api_schema: Any) -> None:
+    def aim(case: Any) -> None:
+        case.path_parameters.update(letter_id=LETTER["id"])
+
+    assert 200 in run(api_schema.find_operation_by_id("getDeadLetter"), GenerationMode.POSITIVE, aim)
 
 
 KEYS = sorted({field.name for kind in CRITERIA_OF.values() for field in fields(kind)})

@@ -16,9 +16,12 @@ import pytest
 from goalstream.domain.goals import TagCriteria
 from goalstream.intake import Intake
 from goalstream.storage.pool import Database
+from goalstream.streams.letter_desk import LetterDesk
 from tests.integration.builders import World, new_id
 from tests.integration.serving import ACCOUNT, bearer, serving, settings_of, until_ready
+from tests.integration.test_redrive import Stage
 from tests.pages import ROOT, documents, examples, is_like, run
+from tests.services.tiers import RunningKafka
 from tests.unit.streams.fakes import FakeProducer
 
 PAGE = ROOT / "docs" / "http.md"
@@ -45,18 +48,24 @@ async def measure(database: Database) -> None:
 
 
 @pytest.mark.timeout(300)
-async def test_every_example_does_what_is_shown(database_url: str, database: Database, tmp_path: Path) -> None:
+async def test_every_example_does_what_is_shown(
+    database_url: str, database: Database, kafka: RunningKafka, topic_prefix: str, tmp_path: Path
+) -> None:
     assert shutil.which("curl"), "install curl"
     assert shutil.which("jq"), "install jq"
     await measure(database)
+    stage = Stage(kafka.bootstrap_servers, topic_prefix)
+    await stage.set_aside(*(stage.record(offset, key=b"k", value=b"[1]") for offset in range(2)))
+    letters = LetterDesk(stage.kafka, topic_prefix=topic_prefix)
     script, shown = "", list[Any]()
     intake = Intake(FakeProducer(), topic_prefix="")
-    async with serving(settings_of(database_url), intake=intake) as (client, _):
+    async with serving(settings_of(database_url), intake=intake, letters=letters) as (client, _):
         await until_ready(client, lambda answer: answer.is_success)
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "API": f"{client.base_url}/api/v1",
             "TOKEN": bearer()["authorization"].removeprefix("Bearer "),
+            "OPERATOR": bearer(scope="operator")["authorization"].removeprefix("Bearer "),
             "WORKFLOW": WORKFLOW,
             "MEASURED": MEASURED,
         }

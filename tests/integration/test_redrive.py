@@ -37,12 +37,10 @@ class Stage:
     def kafka(self) -> Kafka:
         return Kafka(bootstrap_servers=self.servers)
 
-    async def set_aside(self, *records: FakeRecord) -> None:
+    async def set_aside(self, *records: FakeRecord, reason: str = "not_json", error: str = "not an object") -> None:
         producer = Producer(self.kafka)
         letters = DeadLetters(producer, topic_prefix=self.prefix, max_in_a_row=0, max_share=0)
-        await letters.send(
-            [DeadLetter((one.topic, one.partition), one, "not_json", "not an object") for one in records]
-        )
+        await letters.send([DeadLetter((one.topic, one.partition), one, reason, error) for one in records])
         await producer.close()
 
     def record(self, offset: int, *, partition: int = 0, **changes: Any) -> FakeRecord:

@@ -18,6 +18,7 @@ from tests.conftest import JWT_SECRET
 from tests.faults.forged_tokens import claims_of, signed
 from tests.faults.twin_accounts import Twin, everything, twins
 from tests.integration.builders import new_id
+from tests.unit.fake_letters import LETTER, FakeLetters
 from tests.unit.streams.fakes import FakeProducer
 
 Request = tuple[str, str, dict[str, Any]]
@@ -79,11 +80,20 @@ WRITES: Mapping[str, Asks] = {
 }
 ALL = {**READS, **WRITES}
 
+LETTERS = "/api/v1/operator/dead-letters"
+OF_OPERATORS: Mapping[str, Asks] = {
+    "listDeadLetters": lambda _, __, ___: ("GET", LETTERS, {}),
+    "getDeadLetter": lambda _, __, ___: ("GET", f"{LETTERS}/2:17", {}),
+    "redriveDeadLetters": lambda _, __, ___: ("POST", f"{LETTERS}/redrive", {"json": {"reason": "bad_time"}}),
+    "dropDeadLetters": lambda _, __, ___: ("POST", f"{LETTERS}/drop", {"json": {"reason": "bad_time"}}),
+}
+"""What is of all accounts."""
+
 
 @pytest.fixture
 def app(api_database: Database) -> FastAPI:
-    intake = Intake(FakeProducer(), topic_prefix="")
-    found = create_app(Settings.model_validate({"jwt_secret": JWT_SECRET}), api_database, intake=intake)
+    settings, intake = Settings.model_validate({"jwt_secret": JWT_SECRET}), Intake(FakeProducer(), topic_prefix="")
+    found = create_app(settings, api_database, intake=intake, letters=FakeLetters())
     found.state.feeds.close()  # each ends after its first look
     return found
 
@@ -125,7 +135,7 @@ def shows(text: str, *twins: Twin) -> bool:
 
 def test_no_endpoint_is_left_out(app: FastAPI) -> None:
     operations = {one["operationId"] for methods in app.openapi()["paths"].values() for one in methods.values()}
-    assert operations == set(ALL)
+    assert operations == {*ALL, *OF_OPERATORS}
 
 
 @pytest.mark.parametrize("operation", ALL)
@@ -174,14 +184,27 @@ async def test_a_goal_in_the_others_workflow_is_ones_own(
     assert not shows(text, mine)
 
 
-@pytest.mark.parametrize("operation", ALL)
+@pytest.mark.parametrize("operation", OF_OPERATORS)
+async def test_what_is_of_all_accounts_is_for_operators_alone(
+    app: FastAPI, client: httpx.AsyncClient, database: Database, credentials: Callable[[Twin], str], operation: str
+) -> None:
+    mine, _ = await twins(database)
+    request = OF_OPERATORS[operation](mine, "", "")
+    status, text, _ = await ask(client, credentials(mine), request)
+    assert (status, LETTER["topic"] in text, app.state.dead_letters.asked) == (403, False, [])
+    token = signed(claims_of(mine.account_id, int(time.time())) | {"scope": "operator"}, JWT_SECRET)
+    status, _, _ = await ask(client, token, request)
+    assert (status, len(app.state.dead_letters.asked)) == (200, 1)
+
+
+@pytest.mark.parametrize("operation", [*ALL, *OF_OPERATORS])
 async def test_a_key_that_is_revoked_or_expired_opens_nothing(
     client: httpx.AsyncClient, database: Database, operation: str
 ) -> None:
     mine, other = await twins(database)
     before = await everything(database)
     for key in (mine.revoked_key, mine.expired_key, other.revoked_key, other.expired_key):
-        request = ALL[operation](mine, mine.shared_workflow, mine.shared_goal)
+        request = {**ALL, **OF_OPERATORS}[operation](mine, mine.shared_workflow, mine.shared_goal)
         status, text, _ = await ask(client, f"Bearer {key.text}", request)
         assert status == 401
         assert not shows(text, mine, other)

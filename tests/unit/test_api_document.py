@@ -33,9 +33,14 @@ STATUSES = {
     "explainGoal": EVERY | {"200"},
     "showTimeline": EVERY | {"200"},
     "readFeed": EVERY - {"404"} | {"200"},
+    "listDeadLetters": EVERY - {"404"} | {"200"},
+    "getDeadLetter": EVERY | {"200"},
+    "redriveDeadLetters": EVERY | {"200", "408", "413", "415"},
+    "dropDeadLetters": EVERY | {"200", "408", "413", "415"},
     "getStatistics": EVERY | {"200"},
     "checkActivation": EVERY | {"200", "400", "408", "409", "413"},
 }
+OF_OPERATORS = {"listDeadLetters", "getDeadLetter", "redriveDeadLetters", "dropDeadLetters"}
 ERRORS = {
     "criteria_empty", "reference_not_found", "goal_limit_exceeded", "invalid_configuration", "duplicate_goal", "not_found",
     "method_not_allowed", "precondition_failed", "precondition_required", "unauthorized", "forbidden", "too_large",
@@ -49,6 +54,7 @@ HEADERS = {
     ("listAchievements", "200"): {"Link"},
     ("explainGoal", "200"): {"Link"},
     ("showTimeline", "200"): {"Link"},
+    ("listDeadLetters", "200"): {"Link"},
     ("getGoal", "200"): {"ETag"},
     ("changeGoal", "200"): {"ETag", "Effective-From"},
     ("changeGoal", "412"): {"ETag"},
@@ -132,8 +138,10 @@ def test_every_operation_needs_a_token_and_names_its_scope(document: dict[str, A
     ((name, scheme),) = document["components"]["securitySchemes"].items()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     needed = {operation_id: operation["security"] for operation_id, operation in operations(document).items()}
-    writes = {"createGoal", "changeGoal", "deleteGoal", "sendEvents"}
-    assert needed == {one: [{name: ["goals:write" if one in writes else "goals:read"]}] for one in STATUSES}
+    scopes = dict.fromkeys(STATUSES, "goals:read")
+    scopes |= dict.fromkeys(("createGoal", "changeGoal", "deleteGoal", "sendEvents"), "goals:write")
+    scopes |= dict.fromkeys(OF_OPERATORS, "operator")
+    assert needed == {one: [{name: [scopes[one]]}] for one in STATUSES}
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
@@ -142,7 +150,12 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 
 def test_bodies_are_documented_with_exactly_the_fields_that_are_read(document: dict[str, Any]) -> None:
-    for name, schema in (("createGoal", "NewGoal"), ("changeGoal", "GoalChanges")):
+    for name, schema in (
+        ("createGoal", "NewGoal"),
+        ("changeGoal", "GoalChanges"),
+        ("redriveDeadLetters", "LetterChoice"),
+        ("dropDeadLetters", "LetterChoice"),
+    ):
         content = operations(document)[name]["requestBody"]["content"]
         assert content == {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
     schemas = document["components"]["schemas"]
