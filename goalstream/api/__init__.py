@@ -3,6 +3,7 @@
 app       the application           server     running it              auth          who may do what, and how often
 goals     routes of goals           stats      routes of statistics    activation    a workflow's goals checked
 history   versions and audit        listings   workflows, achievements  cursors      where a page ended
+why       verdicts, timelines
 bodies    what requests hold        contract   the OpenAPI document    schemas       its request bodies
 documents what comes out            examples   one of each             idempotency   a repeated request
 hardening what holds for every request

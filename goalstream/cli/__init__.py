@@ -6,7 +6,9 @@ installation   migrate, topics, config, token                     dead_letters  
 letter_views   how dead letters look                              moments    when, or for how long
 letter_choice  which dead letters a person means                  doctor     doctor
 api_keys       create, list, revoke                               key_views  how API keys look
-schemas        list, show, validate
+schemas        list, show, validate                               explain    explain
+verdicts       what the API explains                              rescan     what Kafka still has
+explain_views  how verdicts look
 """
 
 from goalstream.cli.program import main

@@ -9,5 +9,6 @@ activation     whether a workflow's goals name what exists            stats     
 cohorts        counting enrollments live, or from what is rolled up   roll_up       keeps what large workflows come to
 spans          SQL that counts by time of entry, and adds up          codecs        rows and JSON to domain values
 workflow_goals all that a workflow's goals were, for one event        cleaning      deletes what is old
+why            why a contact did or did not achieve, its timeline     persons       a contact under all its ids
 api_keys       keys of the API: made, looked up, revoked              idempotency   answers kept for requests that are repeated
 """

@@ -98,7 +98,7 @@ def _may_name(value: bytes | None, contact_ids: Iterable[bytes]) -> bool:
 
 
 async def _stretches(kafka: Kafka, topic: str, wanted: Scan, found: Scanned) -> Stretches:
-    """From the first record of the time that was asked for to the last, in every partition; the newest, where they are too many."""
+    """In every partition from the first record of the time that was asked for to the last; the newest, where they are too many."""
     async with reading.admin(kafka) as client:
         partitions = await reading.partitions_of(client, [topic])
     if not partitions:
@@ -114,8 +114,9 @@ async def _stretches(kafka: Kafka, topic: str, wanted: Scan, found: Scanned) -> 
     # A broker that cannot look up by time (the embedded one) knows of none: the last record tells whether there is one.
     last_ones = await _timestamps(kafka, unknown, {partition: ends[partition] - 1 for partition in unknown})
     begin_at |= {partition: 0 for partition, moment in last_ones.items() if moment >= wanted.since}
+    end_at = ends | {partition: last.offset for partition, last in lasts.items() if last is not None}
     stretches = {
-        partition: (max(begin, begins[partition]), last.offset if (last := lasts[partition]) else ends[partition])
+        partition: (min(max(begin, begins[partition]), end_at[partition]), end_at[partition])
         for partition, begin in begin_at.items()
     }
     cut = {partition: begin for partition, begin in begins.items() if begin > 0}

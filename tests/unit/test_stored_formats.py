@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from goalstream.api.cursors import decode_cursor, encode_cursor, moment, number, uuid
+from goalstream.api.cursors import decode_cursor, encode_cursor, moment, number, text, uuid
 from goalstream.domain.events import Event
 from goalstream.domain.goals import Criteria, FormCriteria, PurchaseCriteria, TagCriteria, criteria_key
 from goalstream.storage.codecs import digest
@@ -23,6 +23,8 @@ def test_a_cursor_leads_on_after_an_upgrade() -> None:
     assert encode_cursor("goals", MORNING, GOAL) == of_goals
     assert decode_cursor(of_goals, "goals", moment, uuid) == (MORNING, GOAL)
     assert decode_cursor("WyJhdWRpdCIsIDE3XQ==", "audit", number) == (17,)
+    of_timeline = "WyJ0aW1lbGluZSIsICIyMDI2LTExLTIzVDEwOjAwOjAwLjEyMzAwMCswMDowMCIsICJleGl0ZWQgNCJd"
+    assert decode_cursor(of_timeline, "timeline", moment, text) == (MORNING, "exited 4")
 
 
 @pytest.mark.parametrize(
