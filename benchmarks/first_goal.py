@@ -8,6 +8,7 @@ python -m benchmarks.first_goal [--runs 10] [--cold]
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import statistics
@@ -66,12 +67,20 @@ def measure(*, is_cold: bool) -> Measured:
                 wait_for(b"First goal", process.stdout)
                 seconds = time.monotonic() - begin
                 time.sleep(SETTLE_SECONDS)
-                family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-                memory = [one.memory_full_info() for one in family]
-                return Measured(seconds, sum(one.rss for one in memory), sum(one.pss for one in memory))
+                return Measured(seconds, *memory_of(psutil.Process(process.pid)))
             finally:
                 process.send_signal(signal.SIGINT)
                 process.communicate()
+
+
+def memory_of(process: psutil.Process) -> tuple[int, int]:
+    """Of a process and all below it."""
+    resident = proportional = 0
+    for one in [process, *process.children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):  # PostgreSQL's come and go
+            memory = one.memory_full_info()
+            resident, proportional = resident + memory.rss, proportional + memory.pss
+    return resident, proportional
 
 
 def wait_for(text: bytes, output: IO[bytes]) -> None:

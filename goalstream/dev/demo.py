@@ -91,7 +91,9 @@ class Demo:
             hint = "--keep DIR saves it" if self._options.keep is None else ""
             address = f"127.0.0.1:{postgres.port}"
             self._tick("PostgreSQL", f"{postgres.version}, {kept}", since=0, address=address, hint=hint)
-            settings = make_settings(self._options, kafka=kafka.bootstrap_servers, database_url=postgres.url)
+            # Without TLS no certificates are looked for in a home directory that may be closed.
+            url = f"{postgres.url}?sslmode=disable"
+            settings = make_settings(self._options, kafka=kafka.bootstrap_servers, database_url=url)
             await self._prepare(settings)
             await self._work(settings, stack)
 
@@ -110,7 +112,14 @@ class Demo:
         from goalstream.storage.migrate import known_migrations, migrate
 
         since = self._age
-        await migrate(settings.database_url.get_secret_value())
+        try:
+            await migrate(settings.database_url.get_secret_value())
+        except OperatorError as error:
+            kept = self._options.keep
+            raise OperatorError(
+                f"the database in {kept} was made by another goalstream ({error}): "
+                "take that one, or another folder with --keep"
+            ) from None
         documents = await ensure_goals(settings, self._world)
         for document in documents:
             self._narrator.configure(document)
