@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import time
 from collections import deque
@@ -84,13 +85,15 @@ class Demo:
             kafka.start()
             stack.callback(kafka.close)
             self._tick("Kafka", f"in-process, {len(ALL_TOPICS)} topics", since=0, address=kafka.bootstrap_servers)
-            await asyncio.to_thread(_import_what_takes_long)
+            await asyncio.to_thread(importlib.import_module, "goalstream.worker")
             await starting
             kept = "throw-away" if self._options.keep is None else f"in {self._options.keep}"
             hint = "--keep DIR saves it" if self._options.keep is None else ""
             address = f"127.0.0.1:{postgres.port}"
             self._tick("PostgreSQL", f"{postgres.version}, {kept}", since=0, address=address, hint=hint)
-            settings = make_settings(self._options, kafka=kafka.bootstrap_servers, database_url=postgres.url)
+            # Without TLS no certificates are looked for in a home directory that may be closed.
+            url = f"{postgres.url}?sslmode=disable"
+            settings = make_settings(self._options, kafka=kafka.bootstrap_servers, database_url=url)
             await self._prepare(settings)
             await self._work(settings, stack)
 
@@ -109,7 +112,14 @@ class Demo:
         from goalstream.storage.migrate import known_migrations, migrate
 
         since = self._age
-        await migrate(settings.database_url.get_secret_value())
+        try:
+            await migrate(settings.database_url.get_secret_value())
+        except OperatorError as error:
+            kept = self._options.keep
+            raise OperatorError(
+                f"the database in {kept} was made by another goalstream ({error}): "
+                "take that one, or another folder with --keep"
+            ) from None
         documents = await ensure_goals(settings, self._world)
         for document in documents:
             self._narrator.configure(document)
@@ -118,35 +128,23 @@ class Demo:
         self._tick("Schema", about, since=since)
 
     async def _work(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
-        from goalstream.api.server import serve
-        from goalstream.intake import intake_of
-        from goalstream.streams.connection import Kafka
-        from goalstream.streams.letter_desk import LetterDesk
         from goalstream.worker import Worker
 
         feed, crm = Feed(settings.kafka_bootstrap_servers, self._narrator), Crm(settings.kafka_bootstrap_servers)
         for part in (feed, crm):
             stack.push_async_callback(_stop, part.stop)
             await part.start()
-        worker = Worker(settings)
-        stack.push_async_callback(_stop, worker.stop)
-        listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        intake = intake_of(settings)
-        stack.push_async_callback(_stop, intake.close)
-        serving = serve(
-            settings,
-            intake=intake,
-            letters=LetterDesk(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix),
-            on_listening=listening.set_result,
-            hidden=lambda _: False,
-        )
-        tasks = [self._spawn(work, stack) for work in (worker.failed(), serving, self._follow(feed, crm))]
-        await worker.start()
+        tasks = [self._spawn(self._follow(feed, crm), stack)]
         story = Story(self._world, seed=self._options.seed, start=datetime.now(UTC), rate=self._options.rate)
         if self._options.simulate:
             tasks.append(self._spawn(crm.play(story), stack))
         else:
             await crm.announce(story.beginning())
+        worker = Worker(settings)
+        stack.push_async_callback(_stop, worker.stop)
+        await worker.start()
+        listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        tasks += [self._spawn(work, stack) for work in (worker.failed(), _serve(settings, listening))]
         addresses = await _unless_one_fails(tasks, self._show_start(settings, worker, listening))
         told = story if self._options.simulate else None
         going_on = (
@@ -158,12 +156,11 @@ class Demo:
         since = self._age
         await worker.wait_until_ready()
         self._tick("Worker", f"{worker.partitions} partitions", since=since)
-        port = await asyncio.shield(listening)
         if self._options.simulate:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._first_goal.wait(), FIRST_GOAL_SECONDS)
                 self._tick("First goal", "achieved, counted from the start", since=0)
-        self._addresses = addresses_of(settings, port, self._world)
+        self._addresses = addresses_of(settings, await asyncio.shield(listening), self._world)
         self._screen.block("", guide.where(self._addresses))
         return self._addresses
 
@@ -300,9 +297,20 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-def _import_what_takes_long() -> None:
-    import goalstream.api.server
-    import goalstream.worker  # noqa: F401
+async def _serve(settings: Settings, listening: asyncio.Future[int]) -> None:
+    """The API, which is loaded meanwhile: nobody needs it for the first goal."""
+    await asyncio.to_thread(importlib.import_module, "goalstream.api.server")
+    from goalstream.api.server import serve
+    from goalstream.intake import intake_of
+    from goalstream.streams.connection import Kafka
+    from goalstream.streams.letter_desk import LetterDesk
+
+    intake = intake_of(settings)
+    letters = LetterDesk(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix)
+    try:
+        await serve(settings, intake=intake, letters=letters, on_listening=listening.set_result, hidden=lambda _: False)
+    finally:
+        await _stop(intake.close)
 
 
 def _clock() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
 import shutil
@@ -21,6 +20,7 @@ import pytest
 
 from goalstream.dev.postgres import EmbeddedPostgres
 from goalstream.errors import OperatorError
+from tests.services.interpreters import interpreter_for_everybody
 
 ROOT = Path(__file__).parents[2]
 GONE_SECONDS = 10
@@ -268,22 +268,3 @@ def wheel_programs() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent / "pginstall18" / "bin"
-
-
-def interpreter_for_everybody() -> str:
-    """A Python that other accounts may start: this one, unless it lies below root's home."""
-    for candidate in (sys.executable, shutil.which("python3", path=os.defpath)):
-        with contextlib.suppress(OSError):
-            if (
-                candidate
-                and not subprocess.run(
-                    [candidate, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"],
-                    cwd="/",
-                    check=False,
-                    user=NOBODY,
-                    group=NOBODY,
-                    extra_groups=[],
-                ).returncode
-            ):
-                return candidate
-    pytest.skip("no Python of at least 3.11 that a normal user may start")
