@@ -40,12 +40,19 @@ reference.write(Path(__file__).parent)
 def _lead_to_pages(text: str) -> str:
     """Has links that hold in the repository lead to pages; what is no page is only named."""
     for place, page in (
+        ("](../docs/", "]("),
         ("](docs/", "]("),
-        ("](benchmarks/RESULTS.md", "](benchmarks.md"),
         ("](../CHANGELOG.md", "](changelog.md"),
     ):
         text = text.replace(place, page)
-    return re.sub(r"\[([^]]+)\]\((?:\.\./)?(?:README\.md|peers|deploy|schemas|benchmarks/)[^)]*\)", r"\1", text)
+    text = re.sub(r"\]\((?:\.\./)?benchmarks/(?:RESULTS|LATENCY|GOAL_TABLE)\.md\)", "](benchmarks.md)", text)
+    text = re.sub(r"\]\((?:\.\./)?deploy/README\.md\)", "](deployment.md)", text)
+    return _NO_PAGE.sub(r"\1", text)
+
+
+_NO_PAGE = re.compile(
+    r"\[([^]]+)\]\((?:\.\./)?(?:README\.md|peers|deploy|kubernetes|prometheus|grafana|schemas|goalstream/|benchmarks/)[^)]*\)"
+)
 
 
 def setup(app: Sphinx) -> None:

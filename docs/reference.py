@@ -56,7 +56,7 @@ def configuration() -> str:
     return f"""# Settings
 
 Each is read from the environment; what is not there from `.env` in the current folder; then from a file of its name in the folder
-that `GOALSTREAM_SECRETS_DIR` names; else it has its default. Needed are `GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS`,
+that `GOALSTREAM_SECRETS_DIR` names; else it has its default. Yours to set are `GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS`,
 `GOALSTREAM_DATABASE_URL`, and for `goalstream api` `GOALSTREAM_JWT_SECRET` or `GOALSTREAM_JWKS_URL`. All that is wrong is told at
 once, a line each, with exit code 2. `goalstream config` shows what is in force and where it comes from; secrets stay hidden. A change
 takes effect when a process is started again.
@@ -208,9 +208,7 @@ bounded. Histograms of latency carry exemplars that lead to traces (OpenMetrics)
 def alerts() -> str:
     """Every alert with its condition, and where the runbook says what to do."""
     document = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text("utf-8"))
-    parts = [
-        "# Alerts\n\nFrom `deploy/prometheus/alerts.yml`; each has a test there, and was seen firing in a real Prometheus.\n"
-    ]
+    parts = ["# Alerts\n\nFrom `deploy/prometheus/alerts.yml`; each has a test beside it.\n"]
     for group in document["groups"]:
         for rule in group["rules"]:
             anchor = rule["annotations"]["runbook_url"].partition("#")[2]

@@ -28,7 +28,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore")
 
-    secrets_dir: str = Field("", description="directory of files that are named like settings and hold their values")
+    secrets_dir: str = Field(
+        "",
+        description="directory of files that are named like settings (goalstream_database_url, in any case) and hold their values",
+    )
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers to ask first: host:port,…")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how Kafka is spoken to: SSL encrypts, SASL asks for a user and a password"
@@ -52,37 +55,50 @@ class Settings(BaseSettings):
     kafka_group_instance_id: str = Field(
         "",
         pattern=r"^[a-zA-Z0-9._-]{0,249}$",
-        description="this worker's own name in the group (static membership): one that is back within 6 s keeps its partitions",
+        description="this worker's own name in the group (static membership): its partitions wait 6 s for it, after SIGTERM too;"
+        " no two may share one",
     )
     kafka_topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]{0,100}$", description="put before every topic's name")
     kafka_fetch_max_wait_ms: int = Field(
         20, ge=1, le=500, description="how long a broker may hold a fetch to fill it, in ms: latency against CPU"
     )
     kafka_fetch_min_bytes: int = Field(65_536, ge=1, description="what fills a fetch, in bytes")
-    topic_partitions: int = Field(4, ge=1, description="partitions of the topics that `goalstream topics` creates")
+    topic_partitions: int = Field(
+        4,
+        ge=1,
+        description="partitions of the topics that `goalstream topics` creates: as many workers as that can share a topic",
+    )
     topic_replication_factor: int = Field(0, ge=0, description="replicas of those topics; 0: 3, or one for each broker")
     database_url: SecretStr = Field(
-        SecretStr("postgresql://goalstream@127.0.0.1:5432/goalstream"), description="PostgreSQL, as postgresql://…"
+        SecretStr("postgresql://goalstream@127.0.0.1:5432/goalstream"),
+        description="PostgreSQL, as postgresql://user:password@host/database, with sslmode and what belongs to it",
     )
-    database_pool_size: int = Field(8, ge=2, le=200, description="connections of one process at the most")
+    database_pool_size: int = Field(8, ge=2, le=200, description="connections of one process to PostgreSQL at the most")
     http_host: str = Field("127.0.0.1", description="address that `goalstream api` listens on")
     http_port: int = Field(8646, ge=0, le=65_535, description="port that `goalstream api` listens on; 0: a free one")
     api_url: str = Field(
         "http://127.0.0.1:8646",
         description="where commands such as `goalstream goals` find the API: http://… or https://…",
     )
-    api_token: SecretStr | None = Field(None, description="the API key or bearer token that those commands show")
+    api_token: SecretStr | None = Field(None, description="the API key or bearer token that those commands send")
     metrics_port: int = Field(
         8647, ge=0, le=65_535, description="port of a worker's /livez, /readyz and /metrics; 0: none"
     )
-    jwt_secret: SecretStr | None = Field(None, description="HS256 secret of bearer tokens, at least 32 bytes")
+    jwt_secret: SecretStr | None = Field(
+        None,
+        description="HS256 secret of bearer tokens, at least 32 bytes; the API needs this or the next, and takes both",
+    )
     jwks_url: str | None = Field(
         None, description="address of the public keys (JWKS) of bearer tokens signed with RS256, ES256 or EdDSA"
     )
     jwks_refresh_seconds: int = Field(
         300, ge=1, le=86_400, description="how often those keys are read: a key taken from there is good for so long"
     )
-    jwt_audience: str | None = Field(None, min_length=1, description="what tokens must name as their audience (aud)")
+    jwt_audience: str | None = Field(
+        None,
+        min_length=1,
+        description="what tokens must name as their audience (aud); without it a token that names one is refused",
+    )
     jwt_issuer: str | None = Field(None, min_length=1, description="what tokens must name as their issuer (iss)")
     jwt_leeway_seconds: int = Field(
         30, ge=0, le=600, description="how far clocks may differ from those of whoever signs tokens"
@@ -91,18 +107,28 @@ class Settings(BaseSettings):
         "", description="pages of other origins that may use the API: https://app.example.com,…; empty: none"
     )
     rate_limit_per_minute: int = Field(
-        0, ge=0, description="HTTP requests of an account in a minute that one process answers; 0: any number"
+        0,
+        ge=0,
+        description="HTTP requests of an account in a minute, and at once, that one process of the API answers; 0: any number",
     )
     activation_delay_seconds: float = Field(
-        2.0, ge=0, le=60, description="how long after its acceptance a goal's change takes effect; the same everywhere"
+        2.0,
+        ge=0,
+        le=60,
+        description="how long after its acceptance a goal's change takes effect; the same on every process",
     )
     allowed_lateness_seconds: int = Field(
-        259_200, ge=1, le=31_536_000, description="how much later than it occurred an event's record may be"
+        259_200,
+        ge=1,
+        le=31_536_000,
+        description="how much later than it occurred an event's record may be; the same on every process",
     )
     retention_days: int = Field(
         730, ge=1, le=36_500, description="how long ended enrollments, and the audit, are kept, in days"
     )
-    housekeeping_seconds: int = Field(60, ge=1, description="how often workers delete what is too old")
+    housekeeping_seconds: int = Field(
+        60, ge=1, description="how often a worker deletes what is too old; one at a time does"
+    )
     max_goals_per_workflow: int = Field(3, ge=1, le=1_000, description="goals of a workflow that are not deleted")
     max_body_bytes: int = Field(65_536, ge=1_024, description="largest HTTP request body")
     max_events_body_bytes: int = Field(
@@ -124,7 +150,9 @@ class Settings(BaseSettings):
         le=1,
         description="share of the traces that are recorded, among those that their producers record or do not decide on",
     )
-    log_format: Literal["json", "console"] = Field("json", description="how log lines are written")
+    log_format: Literal["json", "console"] = Field(
+        "json", description="how log lines are written; console is for a person's eyes"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level that is logged")
 
     @classmethod

@@ -22,7 +22,11 @@ README = ROOT / "README.md"
 HTTP = ROOT / "docs" / "http.md"
 """Executed by `tests/integration/test_http_examples.py`."""
 
-SEEN_ELSEWHERE = {"goalstream dev": "tests/acceptance/test_dev.py", "poe test": "what runs this"}
+SEEN_ELSEWHERE = {
+    "goalstream dev": "tests/acceptance/test_dev.py",
+    "poe test": "what runs this",
+    "docker compose up --wait kafka postgres": "tests/unit/test_deployment_files.py",
+}
 """What is not executed here, by how it ends."""
 
 
@@ -39,8 +43,9 @@ def environment(kafka_servers: str, empty_database_url: str) -> dict[str, str]:
     prefix = f"t{secrets.token_hex(4)}."
     return {
         "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-        "KAFKA": kafka_servers,
-        "DATABASE": empty_database_url,
+        "GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS": kafka_servers,
+        "GOALSTREAM_DATABASE_URL": empty_database_url,
+        "GOALSTREAM_JWT_SECRET": secrets.token_hex(16),
         "GOALSTREAM_KAFKA_TOPIC_PREFIX": prefix,
         "GOALSTREAM_KAFKA_GROUP_ID": f"{prefix}group",
         "GOALSTREAM_HTTP_PORT": str(port),
@@ -48,6 +53,14 @@ def environment(kafka_servers: str, empty_database_url: str) -> dict[str, str]:
         "GOALSTREAM_METRICS_PORT": "0",
         "NO_COLOR": "1",
     }
+
+
+def without_what_is_set(script: str, environment: dict[str, str]) -> str:
+    """Leaves out the lines that set what the environment has; there must be some."""
+    lines = script.splitlines(keepends=True)
+    kept = [line for line in lines if not (line.startswith("export ") and line[7:].partition("=")[0] in environment)]
+    assert len(lines) - len(kept) == 3, script
+    return "".join(kept)
 
 
 def shown_by(output: str) -> list[Any]:
@@ -67,7 +80,8 @@ def shown_by(output: str) -> list[Any]:
 @pytest.mark.timeout(180)
 async def test_the_quick_start_leads_to_the_first_goal(environment: dict[str, str], tmp_path: Path) -> None:
     executed = [(commands, below) for commands, below in examples(QUICK_START) if not is_seen_elsewhere(commands)]
-    script = "".join(commands for commands, _ in executed).replace(":8646", f":{environment['GOALSTREAM_HTTP_PORT']}")
+    script = without_what_is_set("".join(commands for commands, _ in executed), environment)
+    script = script.replace(":8646", f":{environment['GOALSTREAM_HTTP_PORT']}")
     done = await asyncio.to_thread(run, script, environment, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     found, shown = shown_by(done.stdout), [document for _, below in executed for document in below]
@@ -81,19 +95,11 @@ async def test_the_quick_start_leads_to_the_first_goal(environment: dict[str, st
 @pytest.mark.timeout(180)
 async def test_what_the_readme_says_starts_everything(environment: dict[str, str], tmp_path: Path) -> None:
     (start,) = [commands for commands in blocks(README, "sh") if "goalstream worker" in commands]
-    own = {
-        "GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS": environment["KAFKA"],
-        "GOALSTREAM_DATABASE_URL": environment["DATABASE"],
-        "GOALSTREAM_JWT_SECRET": secrets.token_hex(16),
-    }
-    lines = start.splitlines()
-    exports = [line for line in lines if line.startswith("export ")]
-    assert {line.split()[1].partition("=")[0] for line in exports} == set(own)
-    script = "\n".join(line for line in lines if line not in exports)
+    script = without_what_is_set(start, environment)
     script += (
         f"\ncurl -sS --retry 30 --retry-all-errors --retry-delay 1 --fail {environment['GOALSTREAM_API_URL']}/readyz\n"
     )
-    done = await asyncio.to_thread(run, script, environment | own, tmp_path)
+    done = await asyncio.to_thread(run, script, environment, tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"ready"' in done.stdout
 

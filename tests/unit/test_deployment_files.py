@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
+from urllib.parse import urlsplit
 
 import pytest
 import yaml  # type: ignore[import-untyped]
@@ -150,3 +151,14 @@ def test_the_image_is_healthy_while_a_worker_or_the_api_answers(
     else:
         exec(code, {})
     assert len(asked) == (1 if serving == "GOALSTREAM_METRICS_PORT" else 2)
+
+
+def test_the_quick_start_names_what_the_compose_file_starts() -> None:
+    page = (ROOT / "docs" / "index.md").read_text()
+    for service, name in (("kafka", "KAFKA_BOOTSTRAP_SERVERS"), ("postgres", "DATABASE_URL")):
+        (address,) = re.findall(rf"^export {PREFIX}{name}=(.*)$", page, re.MULTILINE)
+        host, port, _ = SERVICES[service]["ports"][0].split(":")
+        assert f"{host}:{port}" in address
+    assert urlsplit(address).password == urlsplit(SERVICES["api"]["environment"][f"{PREFIX}DATABASE_URL"]).password
+    assert f"create role {urlsplit(address).username} login password" in COMPOSE["configs"]["role"]["content"]
+    assert "docker compose up --wait kafka postgres" in page
