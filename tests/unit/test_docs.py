@@ -15,6 +15,8 @@ import yaml  # type: ignore[import-untyped]
 
 from goalstream.cli.program import app
 from goalstream.config import PREFIX, Settings
+from goalstream.domain.achievements import SUPERSEDED
+from goalstream.domain.settlement import Verdict
 from goalstream.observability import metrics
 from goalstream.streams.topics import ALL_TOPICS
 from tests.pages import PAGES, ROOT
@@ -52,6 +54,14 @@ def test_everything_is_on_it(site: Path) -> None:
     commands = text_of(site, "reference/commands.html")
     known: Any = typer.main.get_command(app)
     assert [name for name in known.commands if f"goalstream {name}" not in commands] == []
+
+
+def test_every_verdict_is_explained() -> None:
+    page = (ROOT / "docs" / "concepts.md").read_text("utf-8")
+    assert [one for one in (*Verdict, SUPERSEDED) if f"`{one}`" not in page] == []
+    table = page.partition("| verdict | the event")[2].partition("\n\n")[0]
+    order = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert order == [one for one in Verdict if one is not Verdict.ACHIEVED]
 
 
 def test_whoever_reads_it_asks_nobody_else(site: Path) -> None:
