@@ -51,7 +51,7 @@ def _lead_to_pages(text: str) -> str:
 
 
 _NO_PAGE = re.compile(
-    r"\[([^]]+)\]\((?:\.\./)?(?:README\.md|peers|deploy|kubernetes|prometheus|grafana|schemas|goalstream/|benchmarks/)[^)]*\)"
+    r"\[([^]]+)\]\((?:\.\./)?(?:README\.md|peers|deploy/|kubernetes|prometheus|grafana|schemas|goalstream/|benchmarks/)[^)]*\)"
 )
 
 
