@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from goalstream.dev.yours import YourWalk
 RATES = (0.1, 2_000.0)
 FACTOR = 2.0
 NOT_SIMULATED = "nothing is simulated (--no-sim): send events of your own"
+DOES_NOT_OPEN = "the browser does not open: ? shows the address to paste"
 OPEN_SECONDS = 3.0
 
 
@@ -91,9 +93,11 @@ def open_page(address: str) -> str:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        code = opened.wait(OPEN_SECONDS)
-    except subprocess.TimeoutExpired:
-        code = 0  # the browser itself, which stays
     except OSError:
-        code = 1
-    return "the console is in your browser" if code == 0 else "the browser does not open: ? shows the address to paste"
+        return DOES_NOT_OPEN
+    try:
+        code = opened.wait(OPEN_SECONDS)
+    except subprocess.TimeoutExpired:  # the browser itself, which stays
+        threading.Thread(target=opened.wait, daemon=True).start()
+        code = 0
+    return "the console is in your browser" if code == 0 else DOES_NOT_OPEN

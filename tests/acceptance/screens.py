@@ -97,8 +97,11 @@ class TerminalProgram:
         with self._lock:
             return self._screen.is_alternate
 
+    def settings_now(self) -> Any:
+        return termios.tcgetattr(self._slave)
+
     def has_its_settings_back(self) -> bool:
-        return termios.tcgetattr(self._slave) == self.settings
+        return bool(self.settings_now() == self.settings)
 
     def wait_for(self, pattern: str) -> re.Match[str]:
         """Waits until the pattern is found on the screen; `^` and `$` are those of a line."""
