@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from goalstream import __version__
-from goalstream.api import activation, dead_letters, events, feed, goals, history, listings, pages, stats, why
+from goalstream.api import activation, dead_letters, events, feed, goals, history, listings, me, pages, stats, why
 from goalstream.api.contract import complete_openapi
 from goalstream.api.dead_letters import DeadLetters
 from goalstream.api.events import Intake, Outcome
@@ -76,6 +76,7 @@ def create_app(
     app.include_router(events.router)
     app.include_router(feed.router)
     app.include_router(dead_letters.router)
+    app.include_router(me.router)
     app.include_router(pages.router)
     app.router.routes.extend(probe_routes(reasons, hidden=hidden))
     add_problem_handlers(app)
