@@ -119,6 +119,7 @@ class Demo:
 
     async def _work(self, settings: Settings, stack: contextlib.AsyncExitStack) -> None:
         from goalstream.api.server import serve
+        from goalstream.contracts import examples
         from goalstream.intake import intake_of
         from goalstream.streams.connection import Kafka
         from goalstream.streams.letter_desk import LetterDesk
@@ -139,6 +140,7 @@ class Demo:
             letters=LetterDesk(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix),
             on_listening=listening.set_result,
             hidden=lambda _: False,
+            examples=examples,
         )
         tasks = [self._spawn(work, stack) for work in (worker.failed(), serving, self._follow(feed, crm))]
         await worker.start()
