@@ -35,13 +35,13 @@ export async function show(main, _, query) {
 	const results = h("section.side", { "aria-live": "polite" }, empty("What will become of it?", "Choose what happens, and press Send: the verdict appears here, with its reason."));
 
 	/** The event with this account, contact and workflow in it, new ids, and the time of now. */
-	function ours(event, workflow = few[0], secondsAgo = 0) {
+	function ours(event, event_type, workflow = few[0], secondsAgo = 0) {
 		const time = new Date(Date.now() - 1000 * secondsAgo).toISOString();
 		const id = `evt-${uuid()}`;
 		const known = { event_id: id, account_id: me.account_id, accountid: me.account_id, timestamp: time, time,
 			contact_id: contact.value, workflow_id: workflow, enrollment_id: uuid() };
 		const put = (one) => Object.fromEntries(Object.entries(one).map(([name, value]) => [name, (value && known[name]) || value]));
-		return { ...put(event), ...(event.specversion && { id }), data: put(event.data) };
+		return { ...put(event), ...(event.specversion ? { id, type: event_type } : { event_type }), data: put(event.data) };
 	}
 
 	/** What achieves a goal, perhaps with the entry into its workflow before it. */
@@ -50,7 +50,7 @@ export async function show(main, _, query) {
 		const paid = type === "purchase_made" && { amount: same.min_amount ?? "49.90", currency: "EUR" };
 		delete same.min_amount;
 		const event = (event_type, data, secondsAgo) =>
-			ours({ event_id: "?", event_type, account_id: "?", timestamp: "?", data: { contact_id: "?", ...data } }, workflow, secondsAgo);
+			ours({ event_id: "?", event_type, account_id: "?", timestamp: "?", data: { contact_id: "?", ...data } }, event_type, workflow, secondsAgo);
 		const it = event(EVENTS[type], { ...paid, ...same });
 		return enters.checked ? [event("workflow.enrollment.started", { enrollment_id: "?", workflow_id: "?" }, 1), it] : it;
 	}
@@ -58,7 +58,7 @@ export async function show(main, _, query) {
 	function make() {
 		const [topic, name] = what.value.split(" ");
 		enters.disabled = Boolean(name);
-		text.value = JSON.stringify(name ? ours(examples[topic][name]) : forGoal(goals.get(topic)), null, 2);
+		text.value = JSON.stringify(name ? ours(examples[topic][name], topic) : forGoal(goals.get(topic)), null, 2);
 	}
 
 	async function onsubmit(event) {

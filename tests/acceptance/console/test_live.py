@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Request, expect
 
 from goalstream.storage.pool import Database
 from tests.acceptance.console.browser import Visits
@@ -133,8 +133,13 @@ async def test_a_stream_that_is_cut_goes_on_where_it_was(visits: Visits, account
     await expect(page.get_by_role("dialog")).to_contain_text("Is `goalstream api` running?")
     await page.keyboard.press("Escape")
     await account.add_goal(tag="meanwhile")
-    asked = []
-    page.on("request", lambda request: "/feed" in request.url and asked.append(request.headers.get("last-event-id")))
+    asked: list[str] = []
+
+    def watch(request: Request) -> None:
+        if "/feed" in request.url:
+            asked.append(request.headers["last-event-id"])
+
+    page.on("request", watch)
     port = int(url.rpartition(":")[2])
     async with running_api(stack.settings.model_copy(update={"http_port": port})):
         await expect(rows).to_have_count(2, timeout=30_000)

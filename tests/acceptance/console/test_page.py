@@ -25,7 +25,7 @@ MOST_BYTES = 60_000
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
-def test_everything_together_is_small() -> None:
+async def test_everything_together_is_small() -> None:
     assert sum((FOLDER / name).stat().st_size for name in FILES) < MOST_BYTES
 
 
@@ -167,12 +167,12 @@ async def test_what_is_copied_as_curl_does_the_same_and_holds_no_token(
 ) -> None:
     places = await something(account)
     page = await visits.sign_in(account)
-    copied = []
+    copied: list[str] = []
 
     async def copy() -> str:
         await page.get_by_role("button", name="Copy as curl").last.click()
         await expect(page.get_by_role("status")).to_have_text("Copied")
-        copied.append(await page.evaluate("() => navigator.clipboard.readText()"))
+        copied.append(str(await page.evaluate("() => navigator.clipboard.readText()")))
         return copied[-1]
 
     for place in places[:4]:
