@@ -69,6 +69,16 @@ def known_contracts(folder: Path | None = None) -> Sequence[Contract]:
     return sorted(found, key=lambda contract: (ALL_TOPICS.index(contract.topic), contract.version))
 
 
+def examples() -> dict[str, dict[str, Any]]:
+    """Valid events of every topic that goalstream reads, by topic and name, the complete one first."""
+    found: dict[str, dict[str, Any]] = {}
+    for topic in READ_TOPICS:
+        paths = (schemas_folder() / topic / "examples" / "valid").glob("*.json")
+        first = sorted(paths, key=lambda path: (path.stem != "complete", path.stem))
+        found[topic] = {path.stem: json.loads(path.read_text("utf-8")) for path in first}
+    return found
+
+
 def find_contract(topic: str, version: int | None = None) -> Contract:
     """A topic's contract in a version, by default the newest. Raises SettingsError."""
     found = [contract for contract in known_contracts() if contract.topic == topic]

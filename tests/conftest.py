@@ -6,7 +6,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -139,10 +139,8 @@ def template(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 async def database_url(postgres_url: str, template: str) -> AsyncIterator[str]:
     """A migrated database that no other test sees."""
-    name = f"test_{secrets.token_hex(6)}"
-    await _execute(postgres_url, f"create database {name} template {template}")
-    yield _named(postgres_url, name)
-    await _drop(postgres_url, name)
+    async with cloned(postgres_url, template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -185,6 +183,26 @@ def kafka_servers(kafka: RunningKafka) -> str:
 @pytest.fixture
 async def topic_prefix(kafka: RunningKafka) -> str:
     """All topics, under a prefix that no other test knows."""
+    return await make_topics(kafka)
+
+
+@pytest.fixture
+def settings(kafka_servers: str, database_url: str, topic_prefix: str) -> Settings:
+    """Settings for a worker and an API of this test alone."""
+    return settings_for(kafka_servers, database_url, topic_prefix)
+
+
+@asynccontextmanager
+async def cloned(postgres_url: str, template: str) -> AsyncIterator[str]:
+    """The URL of a new database like the template, which is gone afterwards."""
+    name = f"test_{secrets.token_hex(6)}"
+    await _execute(postgres_url, f"create database {name} template {template}")
+    yield _named(postgres_url, name)
+    await _drop(postgres_url, name)
+
+
+async def make_topics(kafka: RunningKafka) -> str:
+    """Makes all topics, under a new prefix."""
     prefix = f"t{secrets.token_hex(4)}."
     if kafka.embedded is not None:
         for name in ALL_TOPICS:
@@ -196,9 +214,8 @@ async def topic_prefix(kafka: RunningKafka) -> str:
     return prefix
 
 
-@pytest.fixture
-def settings(kafka_servers: str, database_url: str, topic_prefix: str) -> Settings:
-    """Settings for a worker and an API of this test alone."""
+def settings_for(kafka_servers: str, database_url: str, topic_prefix: str) -> Settings:
+    """Settings for a worker and an API on these services."""
     return Settings.model_validate(
         {
             "kafka_bootstrap_servers": kafka_servers,

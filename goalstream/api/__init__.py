@@ -9,6 +9,7 @@ documents what comes out            examples   one of each             idempoten
 hardening what holds for every request
 problems  how errors are told       pages      /docs                   parts         what routes share
 gate      who asks                  tokens     JWT, and their rules    rate_limit    token buckets
+me        who that is               console    the page                feed          what happens
 jwks      which public keys count   remote_keys  keeping them fresh    fetch         reading a document from elsewhere
 jwks_checkup  what the doctor asks
 """

@@ -9,7 +9,9 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from goalstream import __version__
-from goalstream.api import activation, dead_letters, events, feed, goals, history, listings, pages, stats, why
+from goalstream.api import activation, dead_letters, events, feed, goals, history, listings, me, pages, stats, why
+from goalstream.api.console import page
+from goalstream.api.console.page import Examples
 from goalstream.api.contract import complete_openapi
 from goalstream.api.dead_letters import DeadLetters
 from goalstream.api.events import Intake, Outcome
@@ -43,12 +45,14 @@ def create_app(
     letters: DeadLetters | None = None,
     reasons: Callable[[], Mapping[str, str]] = dict,
     hidden: Callable[[str], bool] = is_of_worker,
+    examples: Callable[[], Examples] = dict,
 ) -> FastAPI:
     """The HTTP API over a database whose connections see one account at a time.
 
     `intake` takes events, and `letters` are what operators handle: without, these operations answer 503. `reasons` tells why it is
-    not ready, by part; `hidden` which metrics are not its own, by name. Raises SettingsError where tokens could not be checked.
-    Who runs it keeps `app.state.gate` fresh, and closes it in the end, `app.state.feeds` first.
+    not ready, by part; `hidden` which metrics are not its own, by name; `examples` are events that the console offers to send.
+    Raises SettingsError where tokens could not be checked. Who runs it keeps `app.state.gate` fresh, and closes it in the end,
+    `app.state.feeds` first.
     """
     gate = Gate(settings, database)
     app = FastAPI(
@@ -66,6 +70,7 @@ def create_app(
     app.state.feeds = OpenFeeds()
     app.state.intake = intake or _Closed()
     app.state.dead_letters = letters
+    app.state.examples = examples
     app.state.max_body_bytes = settings.max_body_bytes
     app.include_router(stats.router)  # before the goals, whose {goal_id} would take its path
     app.include_router(history.router)
@@ -76,7 +81,9 @@ def create_app(
     app.include_router(events.router)
     app.include_router(feed.router)
     app.include_router(dead_letters.router)
+    app.include_router(me.router)
     app.include_router(pages.router)
+    app.include_router(page.router)
     app.router.routes.extend(probe_routes(reasons, hidden=hidden))
     add_problem_handlers(app)
     app.add_middleware(Hardening)

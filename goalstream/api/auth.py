@@ -44,6 +44,9 @@ async def _admitted(
     return principal
 
 
+Anybody = Annotated[Principal, Security(_admitted)]
+"""Whoever proves who they are, whatever they may do."""
+
 Reader = Annotated[Principal, Security(_admitted, scopes=[Scope.GOALS_READ.value])]
 Writer = Annotated[Principal, Security(_admitted, scopes=[Scope.GOALS_WRITE.value])]
 Operator = Annotated[Principal, Security(_admitted, scopes=[Scope.OPERATOR.value])]

@@ -13,6 +13,16 @@ from goalstream.domain.goals import GoalType
 from goalstream.domain.settlement import Verdict
 
 
+class PrincipalDocument(BaseModel):
+    """Who asks, and what they may do."""
+
+    model_config = ConfigDict(title="Principal")
+
+    account_id: UUID
+    subject: str = Field(examples=["ada"])
+    scopes: list[str] = Field(examples=[["goals:read", "goals:write"]])
+
+
 class ProblemItem(BaseModel):
     """One thing that is wrong."""
 

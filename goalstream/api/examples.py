@@ -131,6 +131,7 @@ _OF_GOAL = {"workflow_id": _WORKFLOW, "goal_id": _GOAL_ID, "goal_type": "tag_add
 _ENROLLED = {"enrollment_id": _ENROLLMENT, "workflow_id": _WORKFLOW}
 
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "PrincipalDocument": {"account_id": _ACCOUNT, "subject": "ada", "scopes": ["goals:read", "goals:write"]},
     "GoalDocument": _GOAL,
     "GoalList": {"goals": [_GOAL], "total": 1, "offset": 0, "limit": 50, "next_cursor": None},
     "GoalVersions": {"versions": [_GOAL | {"is_deleted": False}], "next_cursor": None},

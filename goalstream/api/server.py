@@ -9,6 +9,7 @@ import structlog
 
 from goalstream import __version__
 from goalstream.api.app import create_app
+from goalstream.api.console.page import Examples
 from goalstream.api.dead_letters import DeadLetters
 from goalstream.api.events import Intake
 from goalstream.api.gate import Gate
@@ -32,9 +33,11 @@ async def serve(
     on_listening: Callable[[int], None] | None = None,
     hidden: Callable[[str], bool] = is_of_worker,
     letters: DeadLetters | None = None,
+    examples: Callable[[], Examples] = dict,
 ) -> None:
     """Serves until cancelled; open requests are finished first. `intake` takes events, and is closed by whoever made it; `letters`
-    are what operators handle; `on_listening` hears of the port; `hidden` are the metrics of others.
+    are what operators handle; `on_listening` hears of the port; `hidden` are the metrics of others; `examples` what the console
+    offers to send.
 
     While the database is away or not migrated it answers 503 and says why on /readyz; also while the public keys of tokens were
     never read, since whoever has read them is the better one to ask. Raises SettingsError, or OperatorError when the port is
@@ -52,6 +55,7 @@ async def serve(
         letters=letters,
         reasons=lambda: health.reasons | gate.reasons,
         hidden=hidden,
+        examples=examples,
     )
     gate: Gate = app.state.gate
     tasks = [

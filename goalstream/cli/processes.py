@@ -37,6 +37,7 @@ def api() -> None:
 
     async def run() -> None:
         from goalstream.api.server import serve
+        from goalstream.contracts import examples
         from goalstream.intake import intake_of
         from goalstream.streams.connection import Kafka
         from goalstream.streams.letter_desk import LetterDesk
@@ -48,6 +49,7 @@ def api() -> None:
                 intake=intake,
                 letters=LetterDesk(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix),
                 on_listening=lambda port: err.print(f"listening on http://{settings.http_host}:{port}"),
+                examples=examples,
             )
         )
         try:

@@ -79,6 +79,7 @@ class Asker:
                 f"{workflow}/{mine.shared_goal}/versions",
                 f"{workflow}/stats",
                 f"{workflow}/audit",
+                "/api/v1/me",
                 "/api/v1/workflows",
                 f"/api/v1/workflows/{mine.shared_workflow}/achievements",
                 f"/api/v1/contacts/{mine.contact_id}/achievements",

@@ -33,6 +33,7 @@ def goals_of(workflow: str) -> str:
 
 
 READS: Mapping[str, Asks] = {
+    "whoAmI": lambda *_: ("GET", "/api/v1/me", {}),
     "listGoals": lambda _, workflow, __: ("GET", goals_of(workflow), {}),
     "getGoal": lambda _, workflow, goal: ("GET", f"{goals_of(workflow)}/{goal}", {}),
     "listGoalVersions": lambda _, workflow, goal: ("GET", f"{goals_of(workflow)}/{goal}/versions", {}),
@@ -151,6 +152,8 @@ async def test_of_ids_that_both_have_each_sees_and_changes_its_own(
         assert not shows(text, other)
         if operation == "getStatistics":
             assert answer.json()["total_enrolled"] == mine.enrolled
+        elif operation == "whoAmI":
+            assert answer.json()["account_id"] == mine.account_id
         elif operation not in ("deleteGoal", "checkActivation"):
             assert mine.mark in text
         assert others_rows(await everything(database), other) == before

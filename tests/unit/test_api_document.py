@@ -19,6 +19,7 @@ from goalstream.storage.pool import Database
 
 EVERY = {"401", "403", "404", "422", "429", "503"}
 STATUSES = {
+    "whoAmI": {"200", "401", "429", "503"},
     "createGoal": EVERY | {"201", "400", "408", "409", "413", "415"},
     "listGoals": EVERY | {"200"},
     "getGoal": EVERY | {"200", "304"},
@@ -138,10 +139,11 @@ def test_every_operation_needs_a_token_and_names_its_scope(document: dict[str, A
     ((name, scheme),) = document["components"]["securitySchemes"].items()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     needed = {operation_id: operation["security"] for operation_id, operation in operations(document).items()}
+    assert needed.pop("whoAmI") == [{name: []}]
     scopes = dict.fromkeys(STATUSES, "goals:read")
     scopes |= dict.fromkeys(("createGoal", "changeGoal", "deleteGoal", "sendEvents"), "goals:write")
     scopes |= dict.fromkeys(OF_OPERATORS, "operator")
-    assert needed == {one: [{name: [scopes[one]]}] for one in STATUSES}
+    assert needed == {one: [{name: [scopes[one]]}] for one in needed}
 
 
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:

@@ -1,0 +1,81 @@
+"""A contact on the page: its story, and why each event counted or did not."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from tests.acceptance.console.browser import Visits
+from tests.acceptance.console.stack import Account, ago
+from tests.acceptance.crm import envelope
+from tests.integration.builders import new_id
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_its_story_tells_every_event_with_its_verdict(visits: Visits, account: Account) -> None:
+    contact = new_id()
+    await account.name_workflow(goal_logic="all")
+    await account.add_goal(window="P1D")
+    await account.add_goal(tag="Other")
+    await account.enroll(contact)
+    await account.tag(contact)
+    await account.tag(contact, tag="Other")
+    await account.achieved(contact)
+    page = await visits.sign_in(account, "#/contact")
+    await page.get_by_label("Contact's id").fill(contact.upper())
+    await page.get_by_label("Contact's id").press("Enter")
+    story = page.get_by_role("region", name="Timeline").get_by_role("listitem")
+    await expect(story).to_have_count(3)
+    await expect(story.nth(2)).to_contain_text("entered Spring promo")
+    late = story.filter(has_text="the tag “Purchased” in Spring promo")
+    await expect(late).to_contain_text("outside window")
+    await late.get_by_text("Event, row and messages").click()
+    await expect(late.locator("dd", has_text='"window": "P1D"')).to_be_visible()
+    await expect(story.filter(has_text="the tag “Other”")).to_contain_text("achieved")
+
+
+async def test_it_follows_what_happens_unless_somebody_reads(visits: Visits, account: Account) -> None:
+    contact = new_id()
+    await account.add_goal()
+    await account.enroll(contact)
+    page = await visits.sign_in(account, f"#/contact/{contact}")
+    story = page.get_by_role("region", name="Timeline").get_by_role("listitem")
+    await expect(story).to_have_count(1)
+    await account.tag(contact)
+    await expect(story).to_have_count(3, timeout=15_000)
+    await expect(story.filter(has_text="let out of")).to_have_count(1)
+    await expect(story.filter(has_text="The goal was achieved by this event")).to_have_count(1)
+
+
+async def test_more_of_it_comes_on_demand(visits: Visits, account: Account) -> None:
+    contact = new_id()
+    topic = "workflow.enrollment.started"
+    await account.send(
+        *(
+            envelope(
+                topic,
+                account.account_id,
+                {
+                    "contact_id": contact,
+                    "workflow_id": account.workflow_id,
+                    "enrollment_id": new_id(),
+                    "entered_at": ago(hours=hours),
+                },
+            )
+            for hours in range(1, 61)
+        )
+    )
+    page = await visits.sign_in(account, f"#/contact/{contact}")
+    story = page.get_by_role("region", name="Timeline").get_by_role("listitem")
+    await expect(story).to_have_count(50, timeout=15_000)
+    await page.get_by_role("button", name="Earlier").click()
+    await expect(story).to_have_count(60)
+    await expect(page.get_by_role("button", name="Earlier")).to_be_hidden()
+
+
+async def test_what_is_no_id_is_said_so(visits: Visits, account: Account) -> None:
+    page = await visits.sign_in(account, "#/contact")
+    await page.get_by_label("Contact's id").fill("ada@example.com")
+    await page.get_by_role("button", name="Show").click()
+    await expect(page.get_by_role("alert")).to_contain_text("A contact's id is a UUID")
