@@ -122,7 +122,7 @@ def superuser_url() -> Iterator[str]:
     owner = (data / "pgdata").stat()
     as_owner: dict[str, Any] = {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
     subprocess.run(
-        [programs / "postgres", "--single", "-D", data / "pgdata", "postgres"],
+        [programs / "postgres", "--single", "-D", data / "pgdata", "template1"],
         input=b"alter role goalstream superuser\n",
         cwd="/",
         check=True,

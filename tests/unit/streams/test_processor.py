@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 from prometheus_client import REGISTRY
-from structlog.testing import capture_logs
 
 from goalstream.domain.achievements import Achievement
 from goalstream.domain.events import Event, Outline
@@ -25,7 +25,7 @@ from goalstream.errors import (
 )
 from goalstream.observability.health import Health
 from goalstream.observability.traces import UNTRACED, Traces
-from goalstream.streams import matching
+from goalstream.streams import matching, processor
 from goalstream.streams.codec import Decoded, decode
 from goalstream.streams.dead_letters import SHARE_WINDOW, DeadLetters
 from goalstream.streams.failure import RetryInPlace
@@ -390,11 +390,18 @@ def _refuser(error: Exception, event_ids: set[str]) -> Callable[[Fact], None]:
     return refuse
 
 
-async def test_at_debug_a_line_for_each_record_tells_what_became_of_it() -> None:
+def _as_it_is(_: Any, __: str, event: Any) -> Any:
+    return event
+
+
+async def test_at_debug_a_line_for_each_record_tells_what_became_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = structlog.testing.CapturingLogger()
+    wrapper = structlog.make_filtering_bound_logger("debug")
+    monkeypatch.setattr(processor, "log", structlog.wrap_logger(logger, processors=[_as_it_is], wrapper_class=wrapper))
     stage = Stage()
     other = tagged("e2", data={"contact_id": CONTACT, "tag_id": "other"})
-    with capture_logs() as lines:
-        await stage.process(tagged("e1"), other, record(b"nonsense"))
+    await stage.process(tagged("e1"), other, record(b"nonsense"))
+    lines = [call.kwargs for call in logger.calls]
     found = [(line["event_id"], line["outcome"], line["goals"]) for line in lines if line["event"] == "record"]
     assert found == [("e1", "told", [GOAL]), ("e2", "no_match", []), (None, "not_json", [])]
     assert CONTACT not in repr(lines)
