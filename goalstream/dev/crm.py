@@ -49,10 +49,10 @@ class Crm:
         begin = loop.time()
         for record in story:
             await asyncio.sleep(max(0.0, begin + record.at_seconds - loop.time()))
-            await self._send(record)
             if self.is_paused:
                 await self._may_send.wait()
                 story.skip_to(loop.time() - begin)
+            await self._send(record)
 
     async def announce(self, records: Iterable[Outgoing]) -> None:
         """Sends records at once."""

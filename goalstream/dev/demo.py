@@ -230,7 +230,7 @@ class Demo:
             self._narrator.latencies_ms,
             events_per_second=self._pulse.beat(time.monotonic(), self._narrator.counts["events"]),
             lag_records=round(sum(s.value for family in LAG_RECORDS.collect() for s in family.samples)),
-            trouble=" ".join("; ".join(worker.reasons().values()).split()),
+            trouble="; ".join(worker.reasons().values()),
         )
 
     def _tick(self, name: str, about: str, *, since: float, address: str = "", hint: str = "") -> None:

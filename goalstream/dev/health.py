@@ -58,7 +58,7 @@ class Pulse:
 def health_of(
     counts: Counter[str], latencies_ms: Iterable[int], *, events_per_second: float, lag_records: int, trouble: str
 ) -> Health:
-    """Everything together."""
+    """Everything together; `trouble` becomes one line."""
     ordered = sorted(latencies_ms)
     return Health(
         events_per_second=events_per_second,
@@ -69,7 +69,7 @@ def health_of(
         achieved=counts[Kind.ACHIEVED],
         exits=counts[Kind.EXIT],
         duplicates=counts[Kind.DUPLICATE],
-        trouble=trouble,
+        trouble=" ".join(trouble.split()),
     )
 
 

@@ -166,6 +166,14 @@ class Dev:
         return bool(chunk)
 
 
+def pasted(*commands: str) -> str:
+    """What printed commands show in another terminal."""
+    shell = ["sh", "-euc", "\n".join(commands)]
+    done = subprocess.run(shell, capture_output=True, text=True, timeout=START_SECONDS, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def listening(processes: set[int] | None) -> set[int]:
     """Ports on which these processes listen, or any."""
     return {
@@ -188,6 +196,9 @@ def test_the_first_goal_is_achieved_within_seconds_and_ctrl_c_leaves_nothing(fol
 
         url = dev.wait_for(r"API +(http://127\.0\.0\.1:\d+)/docs")[1]
         token = dev.wait_for(r"Console +http://127\.0\.0\.1:\d+/#token=(\S+)")[1]
+        settings = dev.wait_for(r"^ +(export GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS=.+)$")[1]
+        explain = dev.wait_for(r"^ +(\S+goalstream explain --contact [0-9a-f-]{36} --goal [0-9a-f-]{36})$")[1]
+        assert re.search("achieved", pasted(settings, explain))
         workflow = dev.wait_for(r"/api/v1/workflows/([0-9a-f-]{36})/goals$")[1]
         with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as http:
             assert http.get("/docs").status_code == 200
@@ -218,18 +229,13 @@ def test_without_simulation_the_printed_commands_send_events_that_achieve_goals(
         send = dev.wait_for(r"^ +(printf .+ \| \S+goalstream send -)$")[1]
         make, stats = (dev.wait_for(rf"^ +(curl .+{end})$")[1] for end in ("goals", "stats"))
         dev.wait_for("Waiting for your events")
-
-        def paste(command: str) -> str:
-            shell = ["sh", "-euc", f"{settings}\n{command}"]
-            return subprocess.run(shell, check=True, capture_output=True, text=True, timeout=START_SECONDS).stdout
-
-        paste(send)
+        pasted(settings, send)
         dev.wait_for(r"achieved +contact [0-9a-f]{8}: achieved form \"spring-promo\" in Spring promo \(1 of 3\)")
-        assert json.loads(paste(make))["criteria"] == {"tag_name": "Newsletter"}
-        assert json.loads(paste(stats))["total_enrolled"] == 0
+        assert json.loads(pasted(settings, make))["criteria"] == {"tag_name": "Newsletter"}
+        assert json.loads(pasted(settings, stats))["total_enrolled"] == 0
         records = send.replace('"form.submitted", ', '"form.submitted", "event_id": "evt-mine", ')
         for _ in range(2):
-            paste(records)
+            pasted(settings, records)
         dev.wait_for(r"duplicate +contact [0-9a-f]{8}: .+ came again: ignored \(evt-mine\)")
 
         assert dev.send_signal(signal.SIGTERM) == 0

@@ -143,6 +143,11 @@ def test_events_per_second_are_those_of_the_last_seconds() -> None:
     assert pulse.beat(102 + 2 * RATE_SECONDS, 40) == 0
 
 
+def test_trouble_is_one_line() -> None:
+    health = health_of(Counter(), [], events_per_second=0, lag_records=0, trouble="disk is full\nHINT:  make room")
+    assert health.trouble == "disk is full HINT: make room"
+
+
 def test_before_the_first_achievement_no_latency_is_made_up() -> None:
     health: Health = health_of(Counter(), [], events_per_second=0, lag_records=0, trouble="")
     assert "p50 unknown" in health.words()
