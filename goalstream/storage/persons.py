@@ -21,10 +21,10 @@ from goalstream.storage.pool import Connection
 
 # `offset 0` has each id looked up by itself: a comparison with several may be planned as a filter over all of the account.
 _ENROLLMENTS = """
-select distinct enrollment_id::text, workflow_id::text
+select distinct account_id::text, enrollment_id::text, workflow_id::text
   from unnest(uuids($2)) as person (contact_id)
  cross join lateral (
-       select enrollment_id, workflow_id from enrollment_starts
+       select account_id, enrollment_id, workflow_id from enrollment_starts
         where account_id = $1 and enrollment_starts.contact_id = person.contact_id
           and workflow_id is not distinct from coalesce($3::uuid, workflow_id)
        offset 0) as started
@@ -86,10 +86,10 @@ async def read_person(connection: Connection, account_id: str, contact_id: str, 
     contacts = Contacts(told)
     ids = sorted(families.same_person(contact))
     starts = await connection.fetch(_ENROLLMENTS, account_id, ",".join(ids), workflow_id)
-    keys = sorted({(account_id, row["enrollment_id"]) for row in starts})
+    keys = sorted({(row["account_id"], row["enrollment_id"]) for row in starts})
     rows = {row.enrollment_id: row for row in await look_up(connection, keys)} if keys else {}
     enrollments: dict[str, list[EnrollmentRow]] = defaultdict(list)
-    for enrollment_id, named_workflow_id in sorted(map(tuple, starts)):
+    for _, enrollment_id, named_workflow_id in sorted(map(tuple, starts)):
         if enrollment_id in rows:
             enrollments[named_workflow_id].append(rows[enrollment_id])
     return Person(

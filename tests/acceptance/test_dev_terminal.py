@@ -117,7 +117,7 @@ def test_a_tour_of_the_screens_and_keys(folder: Path) -> None:
         wait_until(lambda: terminal.is_alternate, "the live screen is back")
         for text in (
             r"In \d+ s you saw [\d,]+ records",
-            r"\| \S+goalstream send -",
+            r"\| \S*goalstream send -",
             r"curl -s -H .+/api/v1/workflows/[0-9a-f-]{36}/goals",
             r"goalstream explain --contact [0-9a-f-]{36} --goal [0-9a-f-]{36}",
             r"GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS=host:9092",

@@ -112,8 +112,11 @@ async def test_records_of_one_settlement_are_linked_and_all_have_their_sends(
     with collector() as collected:
         traced = settings.model_copy(update={"otlp_endpoint": collected.endpoint})
         async with Crm(traced) as crm:
+            async with running_worker(traced):
+                for world in worlds:
+                    await enroll(crm, world)
+                await eventually(crm.committed_everything)
             for number, world in enumerate(worlds, start=1):
-                await enroll(crm, world)
                 await tag(crm, world, number)
             async with running_worker(traced):
                 await crm.read(ACHIEVED, len(worlds))

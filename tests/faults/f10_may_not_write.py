@@ -157,4 +157,9 @@ async def _as_superuser(server: PostgresServer, *statements: str) -> None:
         await connection.close()
 
 
-ROW = Row(fault="F10", title="PostgreSQL may not write: a read-only failover, a full disk", run=run)
+ROW = Row(
+    fault="F10",
+    title="PostgreSQL may not write: a read-only failover, a full disk",
+    run=run,
+    full_only="a server of its own, started and filled, takes half a minute",
+)

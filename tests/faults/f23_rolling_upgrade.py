@@ -133,4 +133,9 @@ async def _replace(outcome: Outcome, here: Stage, worker: WorkerProcess, tree: P
     await here.until_consuming()
 
 
-ROW = Row(fault="F23", title="a rolling upgrade under load, and back", run=run)
+ROW = Row(
+    fault="F23",
+    title="a rolling upgrade under load, and back",
+    run=run,
+    full_only="it needs the history of the repository, and four minutes",
+)

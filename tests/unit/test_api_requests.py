@@ -228,7 +228,7 @@ async def test_what_is_no_uuid_names_nothing(client: httpx.AsyncClient, name: st
     problem(await client.post(f"/api/v1/workflows/{name}/activation-check"), 404, "not_found")
 
 
-@pytest.mark.parametrize("path", ["/", "/nowhere", "/api/v1", "/api/v1/contacts", f"{GOALS}/", f"{GOAL}/x", "/docs/x"])
+@pytest.mark.parametrize("path", ["/nowhere", "/api/v1", "/api/v1/contacts", f"{GOALS}/", f"{GOAL}/x", "/docs/x"])
 async def test_an_unknown_path_is_a_problem_too(client: httpx.AsyncClient, path: str) -> None:
     problem(await client.get(path), 404, "not_found")
 
