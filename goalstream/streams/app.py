@@ -72,15 +72,16 @@ def build_app(settings: Settings, processor: Processor, on_fatal: Callable[[Exce
         broker_request_timeout=60,
         broker_commit_interval=0.5,
         stream_wait_empty=False,
-        # Copies of tables, of which there are none. While there could be some, Faust leaves workers what they have, as long as it
-        # is not more than a share rounded up: the third worker of four partitions would have none.
-        table_standby_replicas=0,
         # Topics are ours to create.
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,
         worker_redirect_stdouts=False,
     )
+    # Copies of tables, of which there are none. While there could be some, Faust leaves workers what they have, as long as it is
+    # not more than a share rounded up: the third worker of four partitions would have none. The setting `table_standby_replicas`
+    # would take another assignor, and a group whose members have different ones lets nobody in: no release could follow another.
+    app.assignor.replicas = 0
     thread: Any = BatchConsumerThread
     thread.fetch_max_wait_ms = settings.kafka_fetch_max_wait_ms
     thread.fetch_min_bytes = settings.kafka_fetch_min_bytes
