@@ -163,3 +163,12 @@ def test_the_version_that_was_in_force_is_asked() -> None:
     assert before is not None
     assert (before.verdict, before.wanted) == ("goal_not_in_force", {"effective_from": at(0) - timedelta(hours=100)})
     assert before.got == {"occurred_at": at(-101)}
+
+
+def test_an_event_of_another_type_differs_in_no_key() -> None:
+    assert (
+        list(
+            differences(told(FormCriteria(form_id="a"), {"form_id": "a"}), StageCriteria(pipeline_id="a", stage_id="b"))
+        )
+        == []
+    )
