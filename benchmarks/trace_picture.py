@@ -28,6 +28,7 @@ from benchmarks.worker import running_worker
 from goalstream.domain.goals import PurchaseCriteria
 from goalstream.storage.migrate import migrate
 from goalstream.storage.pool import Database
+from goalstream.streams.connection import Kafka
 from goalstream.streams.topics import create_topics
 from tests.integration.builders import World
 from tests.services.collector import CollectedSpan, collector
@@ -59,7 +60,7 @@ def envelope(event_type: str, account_id: str, data: dict[str, Any]) -> bytes:
 async def follow(kafka: str, database_url: str, endpoint: str) -> int:
     """Sends payments, one after the other, and reads what comes of each; the last one's trace."""
     await migrate(database_url)
-    await create_topics(kafka, prefix="", partitions=1, replication_factor=1)
+    await create_topics(Kafka(bootstrap_servers=kafka), prefix="", partitions=1, replication_factor=1)
     database = Database(database_url, size=2, sees_all_accounts=True)
     crm, engine = tracer("crm", endpoint), tracer("workflow-engine", endpoint)
     environment = {
