@@ -190,14 +190,14 @@ async def test_what_is_copied_as_curl_does_the_same_and_holds_no_token(
     assert json.loads(await run(command, account.token))["criteria"] == {"form_id": "it's a form"}
     await visits.go(page, "#/send")
     assert json.loads(await run(await copy(), account.token))["accepted"] == 2
-    assert account.token not in "".join(copied)
+    assert all("Bearer $GOALSTREAM_TOKEN" in one and "eyJ" not in one for one in copied)
 
 
 async def run(command: str, token: str) -> str:
     """What a command prints, in a shell that knows the token."""
     assert shlex.split(command)[0] == "curl"
     process = await asyncio.create_subprocess_shell(
-        f"{command} --max-time 3",
+        f"{command} --max-time 2",
         env={"PATH": "/usr/bin:/bin", "GOALSTREAM_TOKEN": token},
         stdout=asyncio.subprocess.PIPE,
     )
