@@ -44,7 +44,7 @@ async def test_files_are_served_with_a_strict_policy_and_asked_for_again_before_
             assert (await client.get(path)).status_code == 404, path
 
 
-async def something(account: Account) -> list[str]:
+async def something(account: Account) -> dict[str, str]:
     """A contact that achieved something, and every place of the page."""
     contact = new_id()
     await account.name_workflow()
@@ -55,18 +55,25 @@ async def something(account: Account) -> list[str]:
     await account.enroll(contact, entered_at=None)
     await account.tag(contact)
     await account.achieved(contact)
-    return ["#/", f"#/workflows/{account.workflow_id}", "#/live", f"#/contact/{contact}", "#/send", "#/letters"]
+    return {
+        "overview": "#/",
+        "workflow": f"#/workflows/{account.workflow_id}",
+        "live": "#/live",
+        "contact": f"#/contact/{contact}",
+        "send": "#/send",
+        "letters": "#/letters",
+    }
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_axe_finds_nothing(visits: Visits, account: Account, theme: str) -> None:
     places = await something(account)
     page = await visits.sign_in(account, color_scheme=theme)
-    for number, place in enumerate(places):
+    for name, place in places.items():
         await visits.go(page, place)
-        await picture(page, f"{number}-{theme}")
+        await picture(page, f"{name}-{theme}")
         await clean(page, place)
-    await visits.go(page, places[1])
+    await visits.go(page, places["workflow"])
     for name in ("Add a goal", "Edit"):
         await page.get_by_role("button", name=name).first.click()
         await clean(page, name)
@@ -92,11 +99,11 @@ async def clean(page: Page, place: str) -> None:
 async def test_nothing_is_wider_than_a_phone(visits: Visits, account: Account) -> None:
     places = await something(account)
     page = await visits.sign_in(account, viewport=PHONE)
-    for number, place in enumerate([*places, "#/contact"]):
+    for name, place in (places | {"nobody": "#/contact"}).items():
         await visits.go(page, place)
-        await picture(page, f"{number}-phone")
+        await picture(page, f"{name}-phone")
         assert await page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"], place
-    await visits.go(page, places[1])
+    await visits.go(page, places["workflow"])
     await page.get_by_role("button", name="Edit").first.click()
     assert await page.evaluate("() => document.documentElement.scrollWidth") <= PHONE["width"]
     await page.get_by_role("button", name="History").first.click()
@@ -176,10 +183,10 @@ async def test_what_is_copied_as_curl_does_the_same_and_holds_no_token(
         copied.append(str(await page.evaluate("() => navigator.clipboard.readText()")))
         return copied[-1]
 
-    for place in places[:4]:
+    for place in list(places.values())[:4]:
         await visits.go(page, place)
         assert json.loads(await run(await copy(), account.token))
-    await visits.go(page, places[1])
+    await visits.go(page, places["workflow"])
     await page.get_by_role("button", name="Pause").first.click()
     assert json.loads(await run(await copy(), account.token))["is_active"] is False
     await page.keyboard.press("Escape")
