@@ -33,7 +33,7 @@ export async function goalsOf(box, workflowId) {
 			goal.is_active ? asking("Pause", goal, "does not count until it is resumed.", change(path, goal, { is_active: false }))
 				: asking("Resume", goal, "counts again; what happened meanwhile does not.", change(path, goal, { is_active: true })),
 			button("History", () => showHistory(workflowId, goal.id), "quiet"),
-			asking("Delete", goal, "counts no more.", change(path, goal, undefined, "DELETE"), "danger"), link(`send?goal=${goal.id}&workflow=${workflowId}`, "Try it")),
+			asking("Delete", goal, "counts no more.", change(path, goal, undefined, "DELETE"), "danger"), link(`send?goal=${goal.id}&workflow=${workflowId}`, "Try")),
 	];
 
 	const asking = (verb, goal, text, request, kind) => writing(verb, async () => {

@@ -96,7 +96,7 @@ export async function panelOf(title, request, draw) {
 	fill(place, await ask(request).then(draw, trouble), h("div", curlButton(() => request)));
 }
 
-// Asks before a request is sent, which can be copied instead; resolves once it was well.
+// Asks before a request is sent or copied; resolves once it was well.
 export const question = (title, text, label, request, kind = "primary") =>
 	new Promise((done) => {
 		const wrong = h("div", { role: "alert" });

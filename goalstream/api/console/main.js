@@ -74,8 +74,8 @@ function signIn(reason) {
 		"goalstream watches tags, payments, appointments, forms and pipeline stages, and decides at once that a goal is achieved. Here you see the goals, how well they convert, and why.",
 		reason && h("p.card.trouble", { role: "alert" }, reason),
 		h("form", { onsubmit }, field("API key or token, for this tab alone", secret), h("div", h("button.primary", "Show the console"))),
-		"One that lasts:", command("goalstream api-keys create --account UUID --name console"),
-		"One for an hour:", command("goalstream token --account UUID"),
+		"A key that lasts:", command("goalstream api-keys create --account UUID --name console"),
+		"A token for an hour:", command("goalstream token --account UUID"),
 		"Everything on your machine, with a simulated CRM:", command("goalstream dev")));
 	secret.focus();
 }

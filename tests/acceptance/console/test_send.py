@@ -32,7 +32,7 @@ async def test_what_is_made_for_a_goal_achieves_it_in_place(visits: Visits, acco
     await account.name_workflow()
     goal = await account.add_goal(goal_type=goal_type, criteria=GOALS[goal_type])
     page = await visits.sign_in(account, f"#/workflows/{account.workflow_id}")
-    await page.get_by_role("link", name="Try it").click()
+    await page.get_by_role("link", name="Try", exact=True).click()
     await expect(page.get_by_label("what happens")).to_have_value(goal["id"])
     contact = await page.get_by_label("contact", exact=True).input_value()
     await page.get_by_role("button", name="Send").click()
