@@ -1,81 +1,70 @@
-/** Requests to the API: the token in a header, problems as errors, the feed, and each request as a curl command. */
+// Requests to the API, the feed, and what ids stand for.
 
-import { button, copy, pause } from "./dom.js";
-import { page, token } from "./session.js";
+import { button, copy, describe, pause } from "./kit.js";
 
-const API = "/api/v1";
-/** After so long without a sign of life a stream is taken for dead; the feed sends a comment every 15 seconds. */
-const SILENT_SECONDS = 40;
-const LONGEST_WAIT_SECONDS = 30;
+export const TOKEN = "goalstream-token";
 
-/** What the API refuses; status 0: it does not answer. `errors` are `{pointer, message}`. */
-export class Problem extends Error {
-	constructor(status, { message, detail, errors = [], events = [] }) {
-		super(message ?? detail ?? `The API answers ${status}`);
-		Object.assign(this, { status, errors, events });
-	}
-}
+const SILENT_MS = 40_000; // and a stream is dead: the feed sends a comment every 15 seconds
 
-/** A request that reads; what is empty in the query is left out. */
+// Account, subject and scopes of the token; and the page that is shown: what it began ends with its signal.
+export const me = {};
+export const page = {};
+
+export const lacks = (scope) => (me.scopes.includes(scope) ? null : `Your token lacks the scope ${scope}`);
+
 export function get(path, query = {}) {
 	const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value));
 	return { method: "GET", path: text.size ? `${path}?${text}` : path };
 }
 
-export const post = (path, body) => ({ method: "POST", path, body });
+export const post = (path, body) => ({ method: "POST", path, body: JSON.stringify(body) });
 
-/** The answer to a request. Raises Problem. */
+// The answer to a request. Raises `{status, message, errors}`; status 0: the API does not answer.
 export async function ask(request) {
 	const answer = await send(request);
 	return answer.status === 204 ? null : answer.json();
 }
 
-async function send({ method, path, body, headers }, signal = page.signal) {
-	const sent = { Authorization: `Bearer ${token()}`, ...typed(body), ...headers };
-	const answer = await fetch(API + path, { method, headers: sent, signal, body: text(body) }).catch((error) => {
-		throw signal?.aborted ? error : new Problem(0, { message: "The API does not answer" });
+async function send(request, signal = page.signal) {
+	const headers = { Authorization: `Bearer ${sessionStorage[TOKEN]}`, ...headersOf(request) };
+	const answer = await fetch(urlOf(request), { ...request, headers, signal }).catch((error) => {
+		throw signal.aborted ? error : { status: 0, message: "The API does not answer" };
 	});
 	if (answer.ok) return answer;
-	const problem = new Problem(answer.status, await answer.json().catch(() => ({})));
-	if (problem.status === 401) dispatchEvent(new CustomEvent("signedout", { detail: problem.message }));
-	throw problem;
+	const { status } = answer;
+	const { message, detail, errors } = await answer.json().catch(() => ({}));
+	if (status === 401) dispatchEvent(new CustomEvent("signedout", { detail: message }));
+	throw { status, message: message ?? detail ?? `The API answers ${status}`, errors };
 }
 
-const text = (body) => (typeof body === "object" ? JSON.stringify(body) : body);
-const typed = (body) => body && { "Content-Type": "application/json" };
+const urlOf = ({ path }) => `${location.origin}/api/v1${path}`;
+const headersOf = ({ body, headers }) => ({ ...(body && { "Content-Type": "application/json" }), ...headers });
 
-/** The request as a command; the token is never in it. */
-export function curl({ method, path, body, headers }) {
-	const quote = (one) => `'${one.replaceAll("'", `'\\''`)}'`;
-	const parts = [`curl -sS -X ${method} ${quote(location.origin + API + path)}`, `-H "Authorization: Bearer $GOALSTREAM_TOKEN"`];
-	for (const [name, value] of Object.entries({ ...typed(body), ...headers })) parts.push(`-H ${quote(`${name}: ${value}`)}`);
-	if (body) parts.push(`-d ${quote(text(body))}`);
+// Copies what `request` makes when it is pressed; the token is never in it.
+export const curlButton = (request) => button("Copy as curl", () => copy(curl(request())), "quiet");
+
+function curl(request) {
+	const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+	const parts = [`curl -sS -X ${request.method} ${quote(urlOf(request))}`, `-H "Authorization: Bearer $GOALSTREAM_TOKEN"`];
+	for (const [name, value] of Object.entries(headersOf(request))) parts.push(`-H ${quote(`${name}: ${value}`)}`);
+	if (request.body) parts.push(`-d ${quote(request.body)}`);
 	return parts.join(" \\\n  ");
 }
 
-/** A button that copies what `request` makes when it is pressed. */
-export const curlButton = (request) => button("Copy as curl", () => copy(curl(request())), "quiet");
-
-/** Follows the feed until the page ends, and goes on where it was cut.
- *
- *  `onEvent(name, data)`; `onState(state, detail)`: live, waiting (seconds), or refused (a Problem).
- */
-export async function follow(query, onEvent, onState, { signal } = page) {
+// Until the page ends, going on where it was cut; `onState(state, detail)`: live, waiting (seconds), refused (a problem).
+export async function follow(query, onEvent, onState) {
+	const { signal } = page;
 	let lastId;
 	for (let failures = 0; !signal.aborted; failures++) {
-		let silence;
 		const dead = new AbortController();
-		const heard = () => {
-			clearTimeout(silence);
-			silence = setTimeout(() => dead.abort(), SILENT_SECONDS * 1000);
-		};
+		let silence;
 		try {
-			heard();
 			const headers = lastId && { "Last-Event-ID": lastId };
 			const { body } = await send({ ...get("/feed", query), headers }, AbortSignal.any([signal, dead.signal]));
 			onState("live");
 			for await (const { id, event, data } of events(body)) {
-				heard();
+				clearTimeout(silence);
+				silence = setTimeout(() => dead.abort(), SILENT_MS);
 				failures = 0;
 				lastId = id ?? lastId;
 				if (data) onEvent(event, JSON.parse(data));
@@ -83,14 +72,12 @@ export async function follow(query, onEvent, onState, { signal } = page) {
 		} catch (problem) {
 			if ([401, 403, 422].includes(problem.status)) return onState("refused", problem);
 		}
-		clearTimeout(silence);
-		const seconds = Math.min(2 ** failures, LONGEST_WAIT_SECONDS) * (0.5 + Math.random() / 2);
+		const seconds = Math.min(2 ** failures, 30) * (0.5 + Math.random() / 2);
 		onState("waiting", seconds);
 		await pause(seconds, signal);
 	}
 }
 
-/** The fields of each event of a stream; of a comment there are none that matter. */
 async function* events(body) {
 	const reader = body.pipeThrough(new TextDecoderStream()).getReader();
 	let rest = "";
@@ -99,4 +86,29 @@ async function* events(body) {
 		rest = whole.pop();
 		for (const one of whole) yield Object.fromEntries(one.split("\n").map((line) => line.match(/^([^:]*): ?(.*)/).slice(1)));
 	}
+}
+
+export const workflows = new Map();
+export const goals = new Map();
+const asked = {};
+
+export const workflowName = (id) => workflows.get(id)?.name || `workflow ${id.slice(0, 8)}`;
+export const goalName = (id) => (goals.has(id) ? describe(goals.get(id)) : `goal ${id.slice(0, 8)}`);
+
+export async function loadWorkflows(limit = 200) {
+	const found = await ask(get("/workflows", { limit }));
+	for (const one of found.workflows) workflows.set(one.workflow_id, one);
+	return found;
+}
+
+export async function loadGoals(workflowId) {
+	const found = await ask(get(`/workflows/${workflowId}/goals`, { limit: 200 }));
+	for (const one of found.goals) goals.set(one.id, one);
+	return found.goals;
+}
+
+export async function learn(workflowId, goalId) {
+	if (goals.has(goalId)) return;
+	asked[goalId] ??= ask(get(`/workflows/${workflowId}/goals/${goalId}/versions`, { limit: 1 }));
+	await asked[goalId].then(({ versions }) => goals.set(goalId, versions[0]), () => delete asked[goalId]);
 }

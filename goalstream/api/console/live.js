@@ -1,31 +1,19 @@
-/** The feed of what is decided and changed: drawn once per frame however much comes, and never more rows than fit. */
+// The feed: drawn once per frame however much comes, and never more rows than fit.
 
-import { curlButton, follow, get } from "./api.js";
-import { button, filters, fill, h, head, input, select } from "./dom.js";
-import { badge, clock, exact, number, words } from "./format.js";
+import { curlButton, follow, get, goalName, learn, loadGoals, loadWorkflows, workflowName } from "./api.js";
 import { explain } from "./contact.js";
 import { showHistory } from "./goals.js";
-import { goalName, learn, loadGoals, loadWorkflows, workflowName } from "./names.js";
-import { empty, link } from "./panel.js";
+import { badge, button, clock, empty, exact, fill, filters, h, head, input, link, number, select, words } from "./kit.js";
 
 const MOST_ROWS = 500;
-/** Entries that are recognized when a feed that was cut tells them again. */
-const MOST_KNOWN = 5000;
-const ACTIONS = {
-	achieved: "achieved",
-	moved: "did earlier than was known:",
-	revoked: "no longer counts for",
-	restored: "counts again for",
-	goal_created: "added",
-	goal_changed: "changed",
-	goal_deleted: "deleted",
-};
+const MOST_KNOWN = 5000; // entries that are recognized when a feed that was cut tells them again
+const ACTIONS = ["achieved", "moved", "revoked", "restored", "goal_created", "goal_changed", "goal_deleted"];
 
-/** A list in `box` that follows the feed; answers with what pauses and resumes it. */
-export function feed(box, query, most) {
+// A list in `box` that follows the feed; answers with what pauses and resumes it.
+export function feed(box, query, most, title) {
 	const list = h("ol.feed", { "aria-label": "Feed, newest first" });
 	const state = h("p.hint", "Connecting…");
-	const none = empty("Nothing has happened yet.", "What is achieved and changed appears here. ", link("send", "Send an event"), " to cause something.");
+	const none = empty("Nothing has happened yet.", "It appears here: ", link("send", "send an event"), " to cause something.");
 	const known = new Set();
 	let waiting = [];
 	let skipped = 0;
@@ -44,7 +32,7 @@ export function feed(box, query, most) {
 		if (name === "skipped") skipped += entry.entries;
 		else if (!known.has(entry.entry_id)) {
 			known.add(entry.entry_id);
-			if (known.size > MOST_KNOWN) known.delete(known.values().next().value);
+			if (known.size > MOST_KNOWN) known.clear();
 			waiting.push(entry);
 			if (waiting.length > 2 * most) waiting = waiting.slice(-most);
 			if (!isDue) requestAnimationFrame(draw);
@@ -54,15 +42,12 @@ export function feed(box, query, most) {
 	}
 
 	function onState(name, detail) {
-		const text = {
-			live: () => (isPaused ? `Paused, ${number(waiting.length)} new` : skipped ? `Live; ${number(skipped)} more than can be shown` : "Live"),
-			waiting: () => `Cut off; goes on in ${Math.ceil(detail)} s from where it was`,
-			refused: () => detail.message,
-		}[name]();
-		if (state.textContent !== text) fill(state, h(name === "live" ? "span.dot.good" : "span.dot"), text);
+		const live = isPaused ? `Paused, ${number(waiting.length)} new` : skipped ? `Live; ${number(skipped)} more than can be shown` : "Live";
+		const text = { live, waiting: `Cut off; goes on in ${Math.ceil(detail)} s from where it was`, refused: detail?.message }[name];
+		if (state.textContent !== text) fill(state, h(`span.dot.${name}`), text);
 	}
 
-	box.append(state, none, list);
+	fill(box, title && h("h2", title), state, none, list);
 	follow(query, onEvent, onState);
 	return () => {
 		isPaused = !isPaused;
@@ -74,16 +59,13 @@ export function feed(box, query, most) {
 
 function row({ at, action, actor, contact_id: contact, goal_id: goal, workflow_id: workflow, after }) {
 	const about = h("span");
-	const write = () =>
-		fill(about, contact ? h("code", contact.slice(0, 8)) : h("strong", actor), ` ${ACTIONS[action]} `, goalName(goal), " in ", workflowName(workflow),
-			action === "revoked" && after?.revoked_reason && `: ${words(after.revoked_reason)}`);
-	write();
-	learn(workflow, goal).then(write);
-	return h("li", button([h("span.at", { title: exact(at) }, clock(at)), badge(action), about],
+	learn(workflow, goal).then(() => fill(about, contact ? h("code", contact.slice(0, 8)) : h("strong", actor), ": ", goalName(goal), " in ", workflowName(workflow),
+		action === "revoked" && after?.revoked_reason && `: ${words(after.revoked_reason)}`));
+	return h("li", button([h("span.hint", { title: exact(at) }, clock(at)), " ", badge(action), " ", about],
 		() => (contact ? explain(contact, goal) : showHistory(workflow, goal)), "entry"));
 }
 
-export async function show(main, _, query) {
+export async function show(main, query) {
 	const { workflows } = await loadWorkflows();
 	const goals = query.workflow_id ? await loadGoals(query.workflow_id) : [];
 	const box = h("section");
@@ -92,7 +74,7 @@ export async function show(main, _, query) {
 		filters("live", query, {
 			Workflow: select("workflow_id", [["", "any workflow"], ...workflows.map(({ workflow_id: id }) => [id, workflowName(id)])]),
 			Goal: select("goal_id", [["", "any goal"], ...goals.map(({ id }) => [id, goalName(id)])]),
-			What: select("action", [["", "anything"], ...Object.keys(ACTIONS).map((name) => [name, words(name)])]),
+			What: select("action", [["", "anything"], ...ACTIONS.map((name) => [name, words(name)])]),
 			Contact: input("contact_id", { placeholder: "UUID" }),
 		}), box);
 	const turn = feed(box, query, MOST_ROWS);

@@ -1,180 +1,141 @@
-/** The page around everything: who is signed in, where the address leads, health, theme and keys. */
+// Who is signed in, where the address leads, health, theme and keys.
 
-import { ask, get } from "./api.js";
-import { button, every, field, fill, h, input, tell } from "./dom.js";
-import { number, plural } from "./format.js";
-import { list } from "./contact.js";
-import { command, panel, trouble } from "./panel.js";
-import { forgetToken, keepToken, lacks, me, page, token } from "./session.js";
+import { ask, get, lacks, me, page, TOKEN } from "./api.js";
+import { $, button, check, command, every, field, fill, h, input, list, number, panel, trouble } from "./kit.js";
 
-const HEALTH_SECONDS = 5;
-const PAGES = ["overview", "workflow", "live", "contact", "send", "letters"];
-const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
-
-const $ = (id) => document.getElementById(id);
-const main = $("main");
+const PAGES = ["workflows", "live", "contact", "send", "letters"];
 let leaving = new AbortController();
 let shown;
 let health;
+let hasWorker = true;
 
-/** The token of an address, which keeps it no longer than this. */
-function takeToken() {
-	const [, found] = /^#token=([^&]+)/.exec(location.hash) ?? [];
-	if (!found) return false;
-	history.replaceState(null, "", "/");
-	keepToken(decodeURIComponent(found));
-	return true;
-}
-
-async function start() {
-	turn();
-	if (!token()) return signIn();
-	try {
-		Object.assign(me, await ask(get("/me")));
-	} catch (problem) {
-		return problem.status === 401 || fill(main, h("h1", "goalstream"), trouble(problem, start));
-	}
-	$("nav").hidden = $("who").hidden = false;
-	fill($("who"), h("span.unseen", "Account "), h("code", me.account_id.slice(0, 8)), h("span.wide", lacks("goals:write") ? "reads only" : "may write"));
-	await go();
-}
-
-/** Ends what the page before began. */
 function turn() {
 	leaving.abort();
 	leaving = new AbortController();
 	page.signal = leaving.signal;
-	for (const one of document.querySelectorAll("dialog")) one.close();
+	document.querySelectorAll("dialog").forEach((one) => one.close());
 }
 
-/** Shows what the address names, once it is there. */
+// Who has the token; one in the address leaves it at once.
+async function start() {
+	turn();
+	const { signal } = page;
+	const [, found] = location.hash.split("#token=");
+	if (found) {
+		history.replaceState(null, "", "/");
+		sessionStorage[TOKEN] = decodeURIComponent(found);
+	}
+	if (!sessionStorage[TOKEN]) return signIn();
+	try {
+		Object.assign(me, await ask(get("/me")));
+	} catch (problem) {
+		return signal.aborted || fill($("main"), h("h1", "goalstream"), trouble(problem, start));
+	}
+	$("nav").hidden = $("who").hidden = false;
+	fill($("who"), h("code", me.account_id.slice(0, 8)), h("span.wide", lacks("goals:write") ? " reads" : " may write"));
+	go();
+}
+
 async function go() {
 	turn();
 	const { signal } = page;
-	const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-	const [word, ...ids] = path.split("/");
-	const name = PAGES.includes(word) ? word : "overview";
+	const [path, query] = location.hash.slice(2).split("?");
+	const [name, id] = path.split("/");
 	const place = h("div");
 	try {
-		const { show } = await import(`./${name}.js`);
-		await show(place, ids, Object.fromEntries(new URLSearchParams(query)));
+		const { show } = await import(`./${PAGES.includes(name) ? name : PAGES[0]}.js`);
+		await show(place, Object.fromEntries(new URLSearchParams(query)), id);
 	} catch (problem) {
 		if (!signal.aborted) fill(place, h("h1", "Something is in the way"), trouble(problem, go));
 	}
 	if (signal.aborted) return;
-	for (const one of $("nav").children) one.ariaCurrent = one.hash === `#/${name === "workflow" ? "" : word}` ? "page" : null;
+	for (const one of $("nav").children) one.ariaCurrent = one.hash.slice(2) === name.replace(PAGES[0], "") ? "page" : null;
 	document.title = `${place.querySelector("h1").firstChild.textContent} – goalstream`;
-	const { id } = document.activeElement;
-	main.replaceChildren(place);
-	if (shown !== location.hash.split("?")[0]) scrollTo(0, 0);
-	if (shown) ((id && place.querySelector(`#${CSS.escape(id)}`)) || main).focus({ preventScroll: true });
-	shown = location.hash.split("?")[0] || "#/";
+	const focused = document.activeElement.id;
+	fill($("main"), place);
+	if (shown !== path) scrollTo(0, 0);
+	if (shown != null) ((focused && $(focused)) || $("main")).focus({ preventScroll: true });
+	shown = path;
 }
 
 function signIn(reason) {
 	turn();
-	forgetToken();
-	shown = null;
+	delete sessionStorage[TOKEN];
+	delete me.account_id;
 	$("nav").hidden = $("who").hidden = true;
 	const secret = input("token", { type: "password", required: true });
 	const onsubmit = (event) => {
 		event.preventDefault();
-		keepToken(secret.value.trim());
-		start();
+		sessionStorage[TOKEN] = secret.value.trim();
+		location.reload();
 	};
-	fill(main, h("div.welcome",
+	fill($("main"), h("section.welcome",
 		h("h1", "Contacts leave a workflow once they have done what it was for"),
-		h("p", "goalstream watches what contacts do – tags, payments, appointments, forms, pipeline stages – and decides within milliseconds that a goal is achieved. Here you see the goals, how well they convert, and why."),
-		reason && h("p.trouble", { role: "alert" }, reason),
-		h("form", { onsubmit }, field("API key or token", secret),
-			h("p.hint", "It stays in this tab, and is gone when the tab is closed."), h("div", h("button.primary", "Show the console"))),
-		h("h2", "No key yet?"),
-		"One that lasts, made next to the database:", command("goalstream api-keys create --account UUID --name console"),
-		"A token for an hour, for development:", command("goalstream token --account UUID"),
-		"Everything on your machine with a simulated CRM; it prints a link to this page:", command("goalstream dev")));
+		"goalstream watches tags, payments, appointments, forms and pipeline stages, and decides at once that a goal is achieved. Here you see the goals, how well they convert, and why.",
+		reason && h("p.card.trouble", { role: "alert" }, reason),
+		h("form", { onsubmit }, field("API key or token, for this tab alone", secret), h("div", h("button.primary", "Show the console"))),
+		"A key that lasts:", command("goalstream api-keys create --account UUID --name console"),
+		"A token for an hour:", command("goalstream token --account UUID"),
+		"Everything on your machine, with a simulated CRM:", command("goalstream dev")));
 	secret.focus();
 }
 
 async function look() {
 	const answer = await fetch("/readyz").catch(() => null);
-	const { reasons = {} } = answer ? await answer.json() : { reasons: { API: "It does not answer. Is `goalstream api` running?" } };
-	health = { isReady: Boolean(answer?.ok), reasons, told: answer && health?.told !== null ? await metrics() : null };
-	const text = !health.isReady ? "Not ready" : health.told?.outbox ? `Ready, ${plural(health.told.outbox, "message")} waiting` : "Ready";
-	if ($("health").textContent === text) return;
-	fill($("health"), h(health.isReady ? "span.dot.good" : "span.dot"), text);
-	$("health").title = Object.values(reasons).join("; ") || "The API's health";
+	const { reasons } = answer ? await answer.json() : { reasons: { why: "The API does not answer. Is `goalstream api` running?" } };
+	health = { API: answer?.ok ? "Ready" : "Not ready", ...reasons };
+	if (answer?.ok && hasWorker) await metrics();
+	const text = health.API + (health.outbox_messages ? `, ${number(health.outbox_messages)} to be published` : "");
+	if ($("health").textContent !== text) fill($("health"), h(answer?.ok ? "span.dot.live" : "span.dot"), text);
 }
 
-/** What a worker tells, where it runs in the same process; else null, since workers have a port of their own. */
+// Of a worker in the same process; where there is none it is not asked again.
 async function metrics() {
-	const lines = (await (await fetch("/metrics")).text()).split("\n");
-	const sum = (name) => lines.filter((line) => line.startsWith(`goalstream_${name}`)).reduce((all, line) => all + Number(line.split(" ").pop()), 0);
-	if (!lines.some((line) => line.startsWith("goalstream_outbox_messages"))) return null;
-	return { outbox: sum("outbox_messages"), age: sum("outbox_age_seconds"), lag: sum("lag_records") };
+	const text = await (await fetch("/metrics")).text();
+	for (const [, name, value] of text.matchAll(/^goalstream_(outbox_\w+|lag_records)\S* (\S+)$/gm)) health[name] = (health[name] ?? 0) + Number(value);
+	hasWorker = "lag_records" in health;
 }
 
-function showHealth() {
-	const { isReady, reasons, told } = health;
-	const worker = told && { outbox: `${plural(told.outbox, "message")} waiting, the oldest for ${number(told.age)} s`, lag: plural(told.lag, "record") };
-	panel("Health", list({ API: isReady ? "ready" : "not ready", ...reasons, ...worker }),
-		isReady ? "To look at everything around it, workers too:" : "It comes back by itself once that is mended. What is wrong, and what to do:", command("goalstream doctor"));
-}
+const showHealth = () =>
+	panel("Health", list(health), "What is away is waited for. To look at everything:", command("goalstream doctor"));
 
-function showWho() {
-	const can = (scope, what) => h("li", lacks(scope) ? "✗ " : "✓ ", what, " ", h("code", scope));
-	const leave = () => (forgetToken(), location.replace("/"));
-	panel("Signed in", list({ account: me.account_id, as: me.subject }),
-		h("ul", can("goals:read", "sees goals, achievements and statistics"), can("goals:write", "changes goals, sends events"), can("operator", "handles dead letters")),
-		h("div", button("Sign out", leave, "primary")));
-}
+const showWho = () =>
+	panel("Signed in", list({ account: me.account_id, as: me.subject, may: me.scopes.join("\n") }),
+		h("div", button("Sign out", () => (delete sessionStorage[TOKEN], location.replace("/")), "primary")));
 
-function setTheme(name) {
-	document.documentElement.dataset.theme = name;
-	localStorage.setItem("goalstream-theme", name);
-	fill($("theme"), THEMES[name][0]);
-	$("theme").title = $("theme").ariaLabel = `Theme: ${THEMES[name][1]}`;
-}
-
-function nextTheme() {
-	const names = Object.keys(THEMES);
-	setTheme(names[(names.indexOf(document.documentElement.dataset.theme) + 1) % names.length]);
-	tell($("theme").title);
+function turnTheme() {
+	const { dataset } = document.documentElement;
+	const isDark = dataset.theme ? dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+	dataset.theme = localStorage.theme = isDark ? "light" : "dark";
 }
 
 const KEYS = {
 	...Object.fromEntries([...$("nav").children].map((one) => [`g ${one.text[0].toLowerCase()}`, [one.text, () => one.click()]])),
-	"/": ["the first field", () => main.querySelector("input, select, textarea")?.focus()],
+	"/": ["the first field", () => $("main").querySelector("input, select, textarea")?.focus()],
 	n: ["a new goal", () => $("new-goal")?.click()],
-	p: ["pause or resume the feed", () => $("pause")?.click()],
-	t: ["theme", nextTheme],
+	p: ["pause the feed", () => $("pause")?.click()],
+	t: ["light or dark", turnTheme],
 	"?": ["this list", showHelp],
 };
-const hasKeys = () => localStorage.getItem("goalstream-keys") !== "off";
 let before = "";
 
 function showHelp() {
-	const onchange = ({ target }) => localStorage.setItem("goalstream-keys", target.checked ? "on" : "off");
-	panel("Keyboard", h("dl", Object.entries(KEYS).map(([keys, [what]]) => [h("dt", h("kbd", keys)), h("dd", what)])),
-		"Tab and Enter reach everything, Escape closes what is open.",
-		field("these keys do something", input("keys", { type: "checkbox", checked: hasKeys(), onchange })),
-		h("div", h("a", { href: "/docs" }, "The API to try out"), ", ", h("a", { href: "/openapi.json" }, "its contract")));
+	const keys = check("keys", { checked: !localStorage.keysOff, onchange: () => (localStorage.keysOff = keys.checked ? "" : "off") });
+	panel("Keyboard", h("dl", Object.entries(KEYS).map(([name, [what]]) => [h("dt", h("kbd", name)), h("dd", what)])),
+		"Tab reaches everything, Escape closes what is open.", field("these keys do something", keys),
+		h("a", { href: "/docs" }, "The API to try out"));
 }
 
-function press(event) {
-	if (event.ctrlKey || event.metaKey || event.altKey || !hasKeys() || !shown || event.target.closest("input, select, textarea, dialog")) return;
+addEventListener("keydown", (event) => {
+	if (event.ctrlKey || event.metaKey || event.altKey || localStorage.keysOff || !me.account_id || event.target.closest("input, select, textarea, dialog")) return;
 	const found = KEYS[before + event.key];
 	before = event.key === "g" ? "g " : "";
 	if (!found) return;
 	event.preventDefault();
 	found[1]();
-}
-
-takeToken();
-addEventListener("hashchange", () => (takeToken() || !shown ? start() : go()));
+});
+addEventListener("hashchange", () => (location.hash.startsWith("#token=") ? location.reload() : me.account_id && go()));
 addEventListener("signedout", ({ detail }) => signIn(detail));
-addEventListener("keydown", press);
-$("skip").onclick = (event) => (event.preventDefault(), main.focus());
-for (const [id, work] of Object.entries({ health: showHealth, who: showWho, theme: nextTheme, help: showHelp })) $(id).onclick = work;
-setTheme(document.documentElement.dataset.theme);
-every(HEALTH_SECONDS, look, new AbortController());
+Object.entries({ skip: () => $("main").focus(), health: showHealth, who: showWho, theme: turnTheme, help: showHelp }).forEach(([id, work]) => ($(id).onclick = work));
+every(5, look, new AbortController());
 start();

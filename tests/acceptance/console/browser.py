@@ -19,6 +19,9 @@ SCREENSHOTS = os.environ.get("GOALSTREAM_TEST_SCREENSHOTS")
 
 DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 
+REFRESH_MS = 6_000
+"""More than any page leaves between two looks."""
+
 _VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) =>
     console.error(`policy violated: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));
@@ -69,8 +72,13 @@ class Visits:
         page.on("request", lambda request: self._watch(request, base))
         page.on("console", lambda message: self._hear(message))
         page.on("pageerror", lambda error: self.wrong.append(f"defect: {error}"))
+        await page.clock.install()
         await page.goto(base + path)
         return page
+
+    async def wait(self, page: Page) -> None:
+        """What the page does now and then, it does at once."""
+        await page.clock.fast_forward(REFRESH_MS)
 
     async def go(self, page: Page, where: str) -> None:
         """To a place of the console, once it is shown."""
