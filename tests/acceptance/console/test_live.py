@@ -123,8 +123,7 @@ async def test_a_stream_that_is_cut_goes_on_where_it_was(visits: Visits, account
     ]
     await account.add_goal(tag="before")
     async with running_api(stack.settings) as url:
-        page = await visits.open(f"/#token={account.token}", url=url)
-        await visits.go(page, "#/live")
+        page = await visits.sign_in(account, "#/live", url=url)
         rows = page.get_by_role("list", name="Feed").get_by_role("listitem")
         await expect(rows).to_have_count(1)
     await expect(page.get_by_text("Cut off; goes on in")).to_be_visible()
