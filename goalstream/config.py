@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
+from cryptography.fernet import Fernet
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
@@ -133,6 +135,24 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(65_536, ge=1_024, description="largest HTTP request body")
     max_events_body_bytes: int = Field(
         1_048_576, ge=1_024, description="largest body of events that are sent over HTTP"
+    )
+    encryption_keys: SecretStr | None = Field(
+        None,
+        description="keys that the secrets of webhooks and hooks are encrypted with: 32 bytes in base64, as `openssl rand -base64 32`"
+        " makes them; of several (KEY,KEY) the first encrypts, and all decrypt; without any there are neither webhooks nor hooks",
+    )
+    webhook_private_networks: str = Field(
+        "",
+        description="networks that webhooks may be sent to although they are not public: 10.20.0.0/16,…; there http:// will do",
+    )
+    webhook_ssl_ca_file: str = Field(
+        "", description="certificates (PEM) of who may vouch for receivers of webhooks; empty: the system's"
+    )
+    webhook_concurrency: int = Field(
+        64, ge=1, le=1_000, description="endpoints that one deliverer sends webhooks to at once"
+    )
+    webhook_timeout_seconds: float = Field(
+        15, ge=1, le=60, description="how long an endpoint may take for its whole answer"
     )
     dead_letter_max_in_a_row: int = Field(
         1_000, ge=0, description="dead letters in a row on one partition that stop a worker; 0: never"
@@ -267,6 +287,33 @@ class Settings(BaseSettings):
         if certificate and (key := options.get("sslkey")):
             client_context(cert_file=certificate, key_file=key, key_password=options.get("sslpassword", ""))
         return url
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _are_keys(cls, keys: SecretStr | None) -> SecretStr | None:
+        for key in keys.get_secret_value().split(",") if keys else ():
+            try:
+                Fernet(key.strip())
+            except ValueError:
+                raise ValueError("must be 32 bytes in base64 (`openssl rand -base64 32`), or several such") from None
+        return keys
+
+    @field_validator("webhook_private_networks")
+    @classmethod
+    def _are_networks(cls, networks: str) -> str:
+        for network in filter(None, (one.strip() for one in networks.split(","))):
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"must be networks such as 10.20.0.0/16,…: {error}") from None
+        return networks
+
+    @field_validator("webhook_ssl_ca_file")
+    @classmethod
+    def _are_authorities(cls, file: str) -> str:
+        if file:
+            require_certificates(file)
+        return file
 
     @field_validator("kafka_bootstrap_servers")
     @classmethod

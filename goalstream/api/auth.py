@@ -49,6 +49,8 @@ Anybody = Annotated[Principal, Security(_admitted)]
 
 Reader = Annotated[Principal, Security(_admitted, scopes=[Scope.GOALS_READ.value])]
 Writer = Annotated[Principal, Security(_admitted, scopes=[Scope.GOALS_WRITE.value])]
+WebhookReader = Annotated[Principal, Security(_admitted, scopes=[Scope.WEBHOOKS_READ.value])]
+WebhookWriter = Annotated[Principal, Security(_admitted, scopes=[Scope.WEBHOOKS_WRITE.value])]
 Operator = Annotated[Principal, Security(_admitted, scopes=[Scope.OPERATOR.value])]
 """Whoever may see what is of all accounts."""
 

@@ -25,6 +25,8 @@ class Scope(StrEnum):
 
     GOALS_READ = "goals:read"
     GOALS_WRITE = "goals:write"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
     OPERATOR = "operator"
 
 

@@ -1,0 +1,137 @@
+"""Signatures of webhooks: secrets that are rotated, and HMAC as Standard Webhooks, Stripe, Calendly and Typeform use it."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as NotBase64
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from hashlib import sha256
+
+from goalstream.domain.values import value
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets of Standard Webhooks begin with
+
+OVERLAP = timedelta(hours=24)
+"""A secret that was rotated is good for so long beside the new one."""
+
+TOLERANCE = timedelta(minutes=5)
+"""How far a signature's time may be from now: a call that somebody kept is refused later."""
+
+ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
+"""The headers of Standard Webhooks."""
+
+_is_seconds = re.compile(r"[0-9]{1,12}").fullmatch
+
+
+class Scheme(StrEnum):
+    """How calls are signed."""
+
+    STANDARD = "standard"
+    STRIPE = "stripe"
+    CALENDLY = "calendly"
+    TYPEFORM = "typeform"
+
+
+SIGNED_BY = {
+    Scheme.STANDARD: SIGNATURE,
+    Scheme.STRIPE: "stripe-signature",
+    Scheme.CALENDLY: "calendly-webhook-signature",
+    Scheme.TYPEFORM: "typeform-signature",
+}
+"""The header with the signature, in lower case."""
+
+
+@value
+class SigningSecret:
+    """What a signature proves the knowledge of; without `expires_at` until it is rotated."""
+
+    text: str
+    added_at: datetime
+    expires_at: datetime | None = None
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it still signs and proves."""
+        return self.expires_at is None or now < self.expires_at
+
+
+def rotated(
+    secrets: Sequence[SigningSecret], text: str, *, now: datetime, overlap: timedelta = OVERLAP
+) -> tuple[SigningSecret, ...]:
+    """The secrets with a new one in front; those before it hold for `overlap` at the most, and what no longer holds is gone."""
+    end = now + overlap
+    kept = [
+        SigningSecret(
+            text=one.text, added_at=one.added_at, expires_at=end if one.expires_at is None else min(one.expires_at, end)
+        )
+        for one in secrets
+        if one.text != text and one.holds(now) and overlap
+    ]
+    return (SigningSecret(text=text, added_at=now), *kept)
+
+
+def make_secret(key: bytes) -> str:
+    """A secret of Standard Webhooks; `key`: 24 to 64 random bytes."""
+    return SECRET_PREFIX + b64encode(key).decode()
+
+
+def is_secret(text: str) -> bool:
+    """Whether it has the form of a secret of Standard Webhooks."""
+    try:
+        key = b64decode(text.removeprefix(SECRET_PREFIX), validate=True)
+    except (NotBase64, ValueError):
+        return False
+    return 24 <= len(key) <= 64
+
+
+def signed_headers(secrets: Sequence[SigningSecret], *, message_id: str, now: datetime, body: bytes) -> dict[str, str]:
+    """The headers that sign a body as Standard Webhooks says, with each secret that holds."""
+    seconds = str(int(now.timestamp()))
+    signatures = [_standard(one.text, message_id, seconds, body) for one in secrets if one.holds(now)]
+    return {ID: message_id, TIMESTAMP: seconds, SIGNATURE: " ".join(f"v1,{signature}" for signature in signatures)}
+
+
+def is_signed(
+    scheme: Scheme, secrets: Sequence[SigningSecret], *, headers: Mapping[str, str], body: bytes, now: datetime
+) -> bool:
+    """Whether one of the secrets has signed a body, not longer than the tolerance ago where the scheme tells when.
+
+    Header names are in lower case. Each comparison takes as long whatever differs.
+    """
+    told = headers.get(SIGNED_BY[scheme], "")
+    keys = [one.text for one in secrets if one.holds(now)]
+    match scheme:
+        case Scheme.STANDARD:
+            message_id, seconds = headers.get(ID, ""), headers.get(TIMESTAMP, "")
+            if not message_id or not _is_recent(seconds, now):
+                return False
+            given = [part.removeprefix("v1,") for part in told.split(" ") if part.startswith("v1,")]
+            wanted = [_standard(key, message_id, seconds, body) for key in keys]
+        case Scheme.STRIPE | Scheme.CALENDLY:
+            parts = [part.partition("=") for part in told.split(",")]
+            times = [text for name, _, text in parts if name.strip() == "t"]
+            if len(times) != 1 or not _is_recent(times[0], now):
+                return False
+            given = [text for name, _, text in parts if name.strip() == "v1"]
+            wanted = [hmac.new(key.encode(), f"{times[0]}.".encode() + body, sha256).hexdigest() for key in keys]
+        case Scheme.TYPEFORM:
+            given = [told.removeprefix("sha256=")] if told.startswith("sha256=") else []
+            wanted = [b64encode(hmac.digest(key.encode(), body, "sha256")).decode() for key in keys]
+    return _has_common(given, wanted)
+
+
+def _standard(secret: str, message_id: str, seconds: str, body: bytes) -> str:
+    key = b64decode(secret.removeprefix(SECRET_PREFIX))
+    return b64encode(hmac.digest(key, f"{message_id}.{seconds}.".encode() + body, "sha256")).decode()
+
+
+def _has_common(given: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Compares all with all, whatever is found."""
+    return any([hmac.compare_digest(one.encode(), other.encode()) for one in given for other in wanted])
+
+
+def _is_recent(seconds: str, now: datetime) -> bool:
+    return _is_seconds(seconds) is not None and abs(int(seconds) - now.timestamp()) <= TOLERANCE.total_seconds()
