@@ -184,6 +184,11 @@ def _topic(contract: Contract, channel: dict[str, Any]) -> str:
     return f"{text}\n```json\n{document}\n```\n"
 
 
+def _process(metric: str) -> str:
+    processes = {"the API": metrics.OF_API, "deliverers": metrics.OF_DELIVERER, "every process": metrics.OF_ALL}
+    return next((process for process, names in processes.items() if metric in names), "workers")
+
+
 def metrics_page() -> str:
     """Every metric with its labels and meaning."""
     declared = {one._name: one for one in vars(metrics).values() if hasattr(one, "_labelnames")}
@@ -192,7 +197,7 @@ def metrics_page() -> str:
         (
             f"`{name}{'_total' if family.type == 'counter' else ''}`",
             f"{_sentence(family.documentation)}\\\n*{family.type} of"
-            f" {'the API' if name in metrics.OF_API else 'both' if name in metrics.OF_BOTH else 'workers'}"
+            f" {_process(name)}"
             f"{', by ' if declared[name]._labelnames else ''}{', '.join(f'`{one}`' for one in declared[name]._labelnames)}*",
         )
         for name, family in found.items()

@@ -301,11 +301,11 @@ class Settings(BaseSettings):
     @field_validator("webhook_private_networks")
     @classmethod
     def _are_networks(cls, networks: str) -> str:
-        for network in filter(None, (one.strip() for one in networks.split(","))):
-            try:
+        try:
+            for network in filter(None, networks.replace(" ", "").split(",")):
                 ip_network(network)
-            except ValueError as error:
-                raise ValueError(f"must be networks such as 10.20.0.0/16,…: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"must be networks such as 10.20.0.0/16,…: {error}") from None
         return networks
 
     @field_validator("webhook_ssl_ca_file")

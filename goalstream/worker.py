@@ -13,7 +13,7 @@ import structlog
 
 from goalstream import __version__
 from goalstream.config import Settings
-from goalstream.errors import BrokerUnavailable, OperatorError, Unavailable
+from goalstream.errors import BrokerUnavailable, Unavailable
 from goalstream.observability import metrics
 from goalstream.observability.health import Health
 from goalstream.observability.probes import serve_probes
@@ -36,7 +36,7 @@ from goalstream.streams.processor import Processor
 from goalstream.streams.producer import Producer
 from goalstream.streams.progress import Progress
 from goalstream.streams.publisher import Publisher
-from goalstream.streams.topics import READ_TOPICS, WRITTEN_TOPICS, missing_topics
+from goalstream.streams.topics import READ_TOPICS, WRITTEN_TOPICS, require_topics
 from goalstream.streams.transport import BatchConsumer
 
 log = structlog.get_logger()
@@ -127,7 +127,8 @@ class Worker:
         self._health.report("worker", "starting")
         if self._settings.metrics_port:
             port = self._settings.metrics_port
-            self._spawn(self._serve_probes(port))
+            hidden, host = metrics.is_none_of_worker, self._settings.http_host
+            self._spawn(serve_probes(self.reasons, hidden=hidden, host=host, port=port))
         self._bringing_up = self._spawn(self._bring_up())
 
     async def wait_until_ready(self) -> None:
@@ -189,16 +190,10 @@ class Worker:
             )
         return reasons
 
-    async def _serve_probes(self, port: int) -> None:
-        try:
-            await serve_probes(self.reasons, host=self._settings.http_host, port=port)
-        except OSError as error:
-            raise OperatorError(f"{error}; set GOALSTREAM_METRICS_PORT") from None
-
     async def _bring_up(self) -> None:
         url = self._settings.database_url.get_secret_value()
         await self._retry("migrations", lambda: require_current(url))
-        await self._retry("topics", self._require_topics)
+        await self._retry("topics", lambda: require_topics(self._kafka, prefix=self._settings.kafka_topic_prefix))
         tame_garbage_collector()
         await self._retry("goals", self._goals.refresh)
         gc.freeze()  # a million goals that live as long as the worker: the collector never looks at them
@@ -224,11 +219,6 @@ class Worker:
         except BrokerUnavailable:
             self._app = self._build_app()
             raise
-
-    async def _require_topics(self) -> None:
-        missing = await missing_topics(self._kafka, prefix=self._settings.kafka_topic_prefix)
-        if missing:
-            raise BrokerUnavailable(f"topics are missing ({', '.join(missing)}): run `goalstream topics`")
 
     async def _keep_goals_fresh(self) -> None:
         while True:

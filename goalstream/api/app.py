@@ -23,7 +23,7 @@ from goalstream.api.problems import add_problem_handlers
 from goalstream.api.rate_limit import RateLimit
 from goalstream.config import Settings
 from goalstream.errors import BrokerUnavailable
-from goalstream.observability.metrics import is_of_worker
+from goalstream.observability.metrics import is_none_of_api
 from goalstream.observability.probes import probe_routes
 from goalstream.storage.pool import Database
 
@@ -44,7 +44,7 @@ def create_app(
     intake: Intake | None = None,
     letters: DeadLetters | None = None,
     reasons: Callable[[], Mapping[str, str]] = dict,
-    hidden: Callable[[str], bool] = is_of_worker,
+    hidden: Callable[[str], bool] = is_none_of_api,
     examples: Callable[[], Examples] = dict,
 ) -> FastAPI:
     """The HTTP API over a database whose connections see one account at a time.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -17,6 +17,7 @@ from goalstream.api.parts import Id, json_response, path_uuid
 from goalstream.api.problems import ApiError
 from goalstream.api.schemas import body
 from goalstream.api.tokens import Principal
+from goalstream.domain.times import format_time
 from goalstream.storage.goal_versions import Goal
 from goalstream.storage.goals import GoalBook
 from goalstream.storage.pool import Transactions
@@ -167,7 +168,7 @@ async def delete_goal(
     if if_match is not None:
         expected = _expected(if_match, await book.get(workflow_id, goal_id))
     goal = await book.delete(workflow_id, goal_id, expected_version=expected, actor=writer.subject)
-    return Response(status_code=204, headers={"Effective-From": _rfc3339(goal.version.effective_from)})
+    return Response(status_code=204, headers={"Effective-From": format_time(goal.version.effective_from)})
 
 
 def _book(request: Request, principal: Principal, database: Transactions | None = None) -> GoalBook:
@@ -183,7 +184,7 @@ def _book(request: Request, principal: Principal, database: Transactions | None 
 def _written(goal: Goal, status: int) -> Response:
     response = json_response(goal.document(), status)
     response.headers["ETag"] = _etag(goal)
-    response.headers["Effective-From"] = _rfc3339(goal.version.effective_from)
+    response.headers["Effective-From"] = format_time(goal.version.effective_from)
     return response
 
 
@@ -202,7 +203,3 @@ def _expected(if_match: str, current: Goal) -> int | None:
     if if_match.strip() == "*":
         return None
     return current.version.version if _names(if_match, _etag(current), is_strong=True) else 0
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

@@ -16,7 +16,7 @@ from goalstream.api.gate import Gate
 from goalstream.config import Settings
 from goalstream.errors import OperatorError, Unavailable
 from goalstream.observability.health import Health
-from goalstream.observability.metrics import announce_build, is_of_worker, watch_connections
+from goalstream.observability.metrics import announce_build, is_none_of_api, watch_connections
 from goalstream.observability.probes import serve_app
 from goalstream.storage.migrate import require_current
 from goalstream.storage.pool import Database
@@ -31,7 +31,7 @@ async def serve(
     *,
     intake: Intake | None = None,
     on_listening: Callable[[int], None] | None = None,
-    hidden: Callable[[str], bool] = is_of_worker,
+    hidden: Callable[[str], bool] = is_none_of_api,
     letters: DeadLetters | None = None,
     examples: Callable[[], Examples] = dict,
 ) -> None:

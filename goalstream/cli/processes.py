@@ -1,4 +1,4 @@
-"""Commands that run until they are told to stop: worker, api, dev."""
+"""Commands that run until they are told to stop: worker, api, deliverer, dev."""
 
 from __future__ import annotations
 
@@ -27,6 +27,23 @@ def worker() -> None:
             await _until_signal(instance.failed())
         finally:
             await instance.stop()
+
+    asyncio.run(run())
+
+
+def deliverer() -> None:
+    """Sends messages to webhooks; as many as one likes."""
+    settings = settings_in_force(is_process=True)
+
+    async def run() -> None:
+        from goalstream.deliverer import Deliverer
+
+        sending = asyncio.create_task(Deliverer(settings).run())
+        try:
+            await _until_signal(asyncio.shield(sending))
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
 
     asyncio.run(run())
 

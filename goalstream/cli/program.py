@@ -24,6 +24,7 @@ app = typer.Typer(
 for command in (
     processes.worker,
     processes.api,
+    processes.deliverer,
     installation.migrate,
     installation.topics,
     events.send,

@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 from uuid import UUID
 
 from goalstream.domain.texts import has_forbidden_character
+from goalstream.domain.times import format_time
 
 MAX_DEPTH = 100
 """How deep arrays and objects may be nested, as in a record."""
@@ -87,7 +88,7 @@ def _document(value: object, name: str, depth: int) -> Any:
             return str(value)
         case datetime():
             moment = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-            return moment.isoformat().replace("+00:00", "Z")
+            return format_time(moment)
         case None | int():
             return value
         case _:

@@ -56,3 +56,8 @@ def from_milliseconds(milliseconds: int) -> datetime | None:
 def to_milliseconds(moment: datetime) -> int:
     """Since 1970, the first that is not before a moment."""
     return -((_EPOCH - moment) // timedelta(milliseconds=1))
+
+
+def format_time(moment: datetime) -> str:
+    """As RFC 3339 writes a moment of UTC, with `Z`."""
+    return moment.isoformat().replace("+00:00", "Z")

@@ -112,12 +112,42 @@ HORIZON_AGE_SECONDS = Gauge(
     "goalstream_horizon_age_seconds", "How long ago the goal table was last proved complete, in seconds"
 )
 ASSIGNED_PARTITIONS = Gauge("goalstream_assigned_partitions", "Partitions that this worker reads")
+WEBHOOK_ATTEMPTS = Counter(
+    "goalstream_webhook_attempts", "Requests to webhooks, by outcome (delivered or failed)", ["outcome"]
+)
+WEBHOOK_SECONDS = Histogram(
+    "goalstream_webhook_seconds",
+    "Time of a request to a webhook, in seconds",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60),
+)
+WEBHOOKS_PARKED = Counter(
+    "goalstream_webhooks_parked", "Deliveries to webhooks that were given up, and wait for a person"
+)
+WEBHOOK_DELIVERIES = Counter("goalstream_webhook_deliveries", "Messages that were stored for a webhook, once each")
+WEBHOOK_BACKLOG_SECONDS = Gauge(
+    "goalstream_webhook_backlog_seconds",
+    "How long the webhook has waited for its turn that has waited longest, in seconds; NaN while PostgreSQL is away",
+)
+WEBHOOK_CIRCUITS = Gauge(
+    "goalstream_webhook_open_circuits",
+    "Webhooks that are left alone for a while since they fail; NaN while PostgreSQL is away",
+)
 
 
 OF_API = frozenset(
     {"goalstream_api_refused", "goalstream_api_seconds", "goalstream_events_received", "goalstream_jwks_reads"}
 )
-OF_BOTH = frozenset({"goalstream_build_info", "goalstream_database_connections"})
+OF_DELIVERER = frozenset(
+    {
+        "goalstream_webhook_attempts",
+        "goalstream_webhook_seconds",
+        "goalstream_webhooks_parked",
+        "goalstream_webhook_deliveries",
+        "goalstream_webhook_backlog_seconds",
+        "goalstream_webhook_open_circuits",
+    }
+)
+OF_ALL = frozenset({"goalstream_build_info", "goalstream_database_connections"})
 
 
 def of_process(hidden: Callable[[str], bool]) -> Iterator[Metric]:
@@ -125,14 +155,19 @@ def of_process(hidden: Callable[[str], bool]) -> Iterator[Metric]:
     return (family for family in REGISTRY.collect() if not hidden(family.name))
 
 
-def is_of_api(name: str) -> bool:
-    """Whether only the API tells a metric."""
-    return name in OF_API
+def is_none_of_worker(name: str) -> bool:
+    """Whether no worker tells a metric."""
+    return name in OF_API | OF_DELIVERER
 
 
-def is_of_worker(name: str) -> bool:
-    """Whether only workers tell a metric."""
-    return name.startswith("goalstream_") and name not in OF_API | OF_BOTH
+def is_none_of_api(name: str) -> bool:
+    """Whether the API does not tell a metric."""
+    return name.startswith("goalstream_") and name not in OF_API | OF_ALL
+
+
+def is_none_of_deliverer(name: str) -> bool:
+    """Whether no deliverer tells a metric."""
+    return name.startswith("goalstream_") and name not in OF_DELIVERER | OF_ALL
 
 
 STEPS = ("store", "settle", "dead_letter", "refresh_goals")
@@ -180,6 +215,12 @@ def announce(*, topics: Iterable[str], published: Iterable[str], reasons: Iterab
         SWEEPS.labels(outcome)
     for what in ("matches", "enrollments", "audit", "answers"):
         REMOVED.labels(what)
+
+
+def announce_deliverer() -> None:
+    """The same for a deliverer."""
+    for outcome in ("delivered", "failed"):
+        WEBHOOK_ATTEMPTS.labels(outcome)
 
 
 def watch_lag(topics: Iterable[str], lag: Callable[[str], tuple[int, float]]) -> None:

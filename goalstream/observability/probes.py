@@ -16,8 +16,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from goalstream.errors import OperatorError
 from goalstream.observability.connections import MAX_HEAD_BYTES, Impatient
-from goalstream.observability.metrics import is_of_api, of_process
+from goalstream.observability.metrics import of_process
 
 GRACE_SECONDS = 10
 """For requests that are open when the server stops."""
@@ -54,9 +55,14 @@ def probe_routes(
     return [Route("/livez", livez), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
-async def serve_probes(reasons: Callable[[], Mapping[str, str]], *, host: str, port: int) -> None:
-    """Serves the probes alone, until cancelled. Raises OSError when the port is taken."""
-    await serve_app(Starlette(routes=[*probe_routes(reasons, hidden=is_of_api)]), host=host, port=port)
+async def serve_probes(
+    reasons: Callable[[], Mapping[str, str]], *, hidden: Callable[[str], bool], host: str, port: int
+) -> None:
+    """Serves the probes alone, until cancelled. Raises OperatorError when the port is taken."""
+    try:
+        await serve_app(Starlette(routes=[*probe_routes(reasons, hidden=hidden)]), host=host, port=port)
+    except OSError as error:
+        raise OperatorError(f"{error}; set GOALSTREAM_METRICS_PORT") from None
 
 
 class _Server(uvicorn.Server):

@@ -101,6 +101,23 @@ update outbox set body = rewritten.body
  where outbox.account_id = rewritten.account_id and outbox.message_id = rewritten.message_id
 """
 
+# In the order of their key, as everybody locks them who locks several.
+_DELIVERIES = """
+select webhook_deliveries.account_id::text, webhook_id::text, message_id::text, body
+  from unnest(uuids($1), uuids($2)) as family (account_id, contact_id)
+  join webhook_deliveries on webhook_deliveries.account_id = family.account_id
+   and webhook_deliveries.contact_id = family.contact_id
+ order by webhook_deliveries.account_id, webhook_id, message_id
+   for update of webhook_deliveries
+"""
+
+_REWRITE_DELIVERIES = """
+update webhook_deliveries set body = rewritten.body
+  from unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[]) as rewritten (account_id, webhook_id, message_id, body)
+ where webhook_deliveries.account_id = rewritten.account_id and webhook_deliveries.webhook_id = rewritten.webhook_id
+   and webhook_deliveries.message_id = rewritten.message_id
+"""
+
 
 class Families:
     """Contacts and all that is told about them and their relatives."""
@@ -168,19 +185,31 @@ async def erase_matches(connection: Connection, erased: Collection[Contact]) -> 
 
 
 async def erase_recorded(connection: Connection, locked: Sequence[Enrollment], families: Families) -> None:
-    """Takes the personal data of erased contacts out of the achievements of locked enrollments, and of their messages."""
+    """Takes the personal data of erased contacts out of the achievements of locked enrollments, of their messages,
+    and of deliveries of these."""
     erased = families.erased
     await connection.execute(_ERASE_ACHIEVEMENTS, *uuid_columns(locked, 2), *uuid_columns(erased, 2))
+    await _erase_bodies(connection, _OUTGOING, _REWRITE, families)
+    await erase_deliveries(connection, families)
+
+
+async def erase_deliveries(connection: Connection, families: Families) -> None:
+    """Takes the personal data of erased contacts out of what webhooks are sent, or were."""
+    await _erase_bodies(connection, _DELIVERIES, _REWRITE_DELIVERIES, families)
+
+
+async def _erase_bodies(connection: Connection, find: str, rewrite: str, families: Families) -> None:
+    erased = families.erased
     subjects = {(account_id, one) for account_id, gone in erased for one in families.members((account_id, gone))}
     rewritten = []
-    for account_id, message_id, body in await connection.fetch(_OUTGOING, *uuid_columns(subjects, 2)):
+    for *key, body in await connection.fetch(find, *uuid_columns(subjects, 2)):
         document = decode_json(body)
         event = document.get("trigger_event", {})
-        if (data := event.get("data")) is not None and (account_id, _contact_of(data)) in erased:
+        if (data := event.get("data")) is not None and (key[0], _contact_of(data)) in erased:
             event["data"] = None
-            rewritten.append((account_id, message_id, encode_json(document)))
+            rewritten.append((*key, encode_json(document)))
     if rewritten:
-        await connection.execute(_REWRITE, *map(list, zip(*rewritten, strict=True)))
+        await connection.execute(rewrite, *map(list, zip(*rewritten, strict=True)))
 
 
 def _contact_of(data: Any) -> str:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import structlog
 
 from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC, EncodedMessage
+from goalstream.domain.times import format_time
 from goalstream.errors import BrokerUnavailable, DatabaseUnavailable, TooLargeForKafka, Unavailable
 from goalstream.observability import metrics
 from goalstream.observability.traces import UNTRACED, Traces
@@ -176,7 +177,7 @@ def cloudevent_headers(message: EncodedMessage, traceparent: str | None) -> list
         ("ce_source", b"goalstream"),
         ("ce_type", message.topic.encode()),
         ("ce_subject", message.subject.encode()),
-        ("ce_time", message.time.isoformat().replace("+00:00", "Z").encode()),
+        ("ce_time", format_time(message.time).encode()),
         ("ce_accountid", message.account_id.encode()),
         ("content-type", b"application/json"),
     ]

@@ -119,8 +119,8 @@ async def _described(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, 
             await asyncio.sleep(HEAR_SECONDS)
 
 
-async def missing_topics(kafka: Kafka, *, prefix: str) -> list[str]:
-    """The names of topics that do not exist yet, with prefix. Raises BrokerUnavailable."""
+async def require_topics(kafka: Kafka, *, prefix: str) -> None:
+    """Raises BrokerUnavailable while topics do not exist, or Kafka is away."""
     admin = AIOKafkaAdminClient(**kafka.options, request_timeout_ms=ADMIN_TIMEOUT_MS)
     try:
         await admin.start()
@@ -130,7 +130,9 @@ async def missing_topics(kafka: Kafka, *, prefix: str) -> list[str]:
             await admin.close()
     except (KafkaError, OSError, TimeoutError) as error:
         raise await kafka.unavailable(error) from error
-    return [prefix + name for name in ALL_TOPICS if prefix + name not in existing]
+    missing = [prefix + name for name in ALL_TOPICS if prefix + name not in existing]
+    if missing:
+        raise BrokerUnavailable(f"topics are missing ({', '.join(missing)}): run `goalstream topics`")
 
 
 async def _create(

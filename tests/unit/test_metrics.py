@@ -42,8 +42,8 @@ def test_every_series_is_there_before_anything_has_happened() -> None:
 
 
 def test_a_process_tells_what_it_does_and_nothing_of_others() -> None:
-    worker = {family.name for family in metrics.of_process(metrics.is_of_api)}
-    api = {family.name for family in metrics.of_process(metrics.is_of_worker)}
+    worker = {family.name for family in metrics.of_process(metrics.is_none_of_worker)}
+    api = {family.name for family in metrics.of_process(metrics.is_none_of_api)}
     assert {"goalstream_records", "goalstream_assigned_partitions"} <= worker - api
     assert {"goalstream_api_seconds", "goalstream_jwks_reads"} <= api - worker
     assert {"goalstream_build_info", "goalstream_database_connections", "process_cpu_seconds"} <= api & worker
