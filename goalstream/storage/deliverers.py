@@ -90,13 +90,6 @@ update webhook_deliveries
 returning state
 """
 
-_NOTE_HEALTH = """
-update webhooks
-   set failures_in_a_row = $4,
-       circuit_open_until = case when $5::float8 is not null then clock_timestamp() + make_interval(secs => $5) end
- where account_id = $1 and webhook_id = $2 and lease = $3
-"""
-
 _PAUSE = """
 with paused as (
     update webhooks
@@ -111,10 +104,11 @@ _LOCK = "select 1 from webhooks where account_id = $1 and webhook_id = $2 and le
 
 _RELEASE = """
 update webhooks
-   set lease = null, leased_until = '-infinity',
-       due_at = greatest(circuit_open_until, coalesce((
+   set lease = null, leased_until = '-infinity', failures_in_a_row = $3, circuit_open_until = open_until,
+       due_at = greatest(open_until, coalesce((
            select min(next_attempt_at) from webhook_deliveries
             where account_id = $1 and webhook_id = $2 and state = 'pending'), 'infinity'))
+  from (select case when $4::float8 is not null then clock_timestamp() + make_interval(secs => $4) end as open_until) as circuit
  where account_id = $1 and webhook_id = $2
 """
 
@@ -217,10 +211,8 @@ class DeliveryQueue:
             rows = await connection.fetch(_DUE, lease.account_id, lease.webhook_id, limit)
         return [DueDelivery(**row) for row in rows]
 
-    async def note(
-        self, lease: Lease, delivery: DueDelivery, attempt: Attempt, *, failures_in_a_row: int, delay_seconds: float
-    ) -> str | None:
-        """Notes an attempt and how the endpoint fares; the delivery's state now, None where it had ended before.
+    async def note(self, lease: Lease, delivery: DueDelivery, attempt: Attempt, *, delay_seconds: float) -> str | None:
+        """Notes an attempt; the delivery's state now, None where it had ended before.
 
         Without success the next attempt comes after the delay, or never where that is too late, or the endpoint is gone: that
         is paused.
@@ -233,20 +225,18 @@ class DeliveryQueue:
                 attempt.duration_seconds, attempt.status, attempt.error, attempt.answer, is_delivered(attempt.status),
                 delay_seconds, PATIENCE, is_gone,
             )  # fmt: skip
-            open_for = open_seconds(failures_in_a_row)
-            await connection.execute(_NOTE_HEALTH, *where, lease.lease_id, failures_in_a_row, open_for)
             if is_gone:
                 webhook = {"webhook_id": lease.webhook_id}
                 documents = (encode_json(webhook | {"paused": is_paused}) for is_paused in (False, True))
                 await connection.execute(_PAUSE, *where, *documents)
         return state
 
-    async def release(self, lease: Lease) -> None:
-        """Ends a lease, unless it ended by itself and somebody else has the webhook now."""
+    async def release(self, lease: Lease, *, failures_in_a_row: int) -> None:
+        """Ends a lease, and tells how the endpoint fares; unless it ended by itself and somebody else has the webhook now."""
         where = lease.account_id, lease.webhook_id
         async with self._database.transaction() as connection:
             if await connection.fetchval(_LOCK, *where, lease.lease_id) is not None:
-                await connection.execute(_RELEASE, *where)
+                await connection.execute(_RELEASE, *where, failures_in_a_row, open_seconds(failures_in_a_row))
 
     async def backlog(self) -> Backlog:
         """How far the deliverers are behind."""

@@ -55,7 +55,9 @@ class Dispatcher:
         self._seal = seal
         self._concurrency = concurrency
         self._lease_seconds = TURN_SECONDS + timeout_seconds + SPARE_SECONDS
-        self._turns: set[asyncio.Task[None]] = set()
+        self.turns: set[asyncio.Task[None]] = set()
+        """Endpoints that are sent to at this moment."""
+
         self._accounts: Counter[str] = Counter()
         self._news = asyncio.Event()
 
@@ -65,7 +67,7 @@ class Dispatcher:
 
     async def dispatch(self) -> None:
         """Gives out turns for as long as there is something to do, and then returns. Raises DatabaseUnavailable."""
-        while len(self._turns) < self._concurrency:
+        while len(self.turns) < self._concurrency:
             most = max(1, self._concurrency // ACCOUNT_SHARE)
             without = [account_id for account_id, turns in self._accounts.items() if turns >= most]
             lease = await self._queue.lease(str(uuid4()), seconds=self._lease_seconds, without=without)
@@ -73,8 +75,8 @@ class Dispatcher:
                 return
             self._accounts[lease.account_id] += 1
             turn = asyncio.create_task(self._turn(lease))
-            self._turns.add(turn)
-            turn.add_done_callback(self._turns.discard)
+            self.turns.add(turn)
+            turn.add_done_callback(self.turns.discard)
 
     async def wait(self) -> None:
         """Until there may be something to do."""
@@ -87,16 +89,16 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Abandons what is being sent: it is sent again once its lease has ended."""
-        for turn in self._turns:
+        for turn in self.turns:
             turn.cancel()
-        await asyncio.gather(*self._turns, return_exceptions=True)
+        await asyncio.gather(*self.turns, return_exceptions=True)
 
     async def _turn(self, lease: Lease) -> None:
         bound = log.bind(account=lease.account_id, webhook=lease.webhook_id)
         try:
             secrets = self._seal.open(f"webhook {lease.webhook_id}", lease.secrets)
-            await _Turn(self._queue, self._client, lease, secrets).run()
-            await self._queue.release(lease)
+            failures = await _Turn(self._queue, self._client, lease, secrets).run()
+            await self._queue.release(lease, failures_in_a_row=failures)
         except* Unavailable as away:
             bound.warning("webhook_turn_abandoned", error=str(away.exceptions[0]))
         except* OperatorError as wrong:
@@ -119,19 +121,20 @@ class _Turn:
         self._ends = time.monotonic() + TURN_SECONDS
         self._failures_in_a_row = lease.failures_in_a_row
 
-    async def run(self) -> None:
-        """Sends what is due, until nothing is, the time is over, or the circuit opens."""
+    async def run(self) -> int:
+        """Sends what is due, until nothing is, the time is over, or the circuit opens; how many failed in a row by then."""
         while self._goes_on():
             is_trial = is_on_trial(self._failures_in_a_row)
             due = list(await self._queue.due(self._lease, 1 if is_trial else PORTION))
             if not due:
-                return
+                break
             due.reverse()
             async with asyncio.TaskGroup() as senders:
                 for _ in range(min(REQUESTS_AT_ONCE, len(due))):
                     senders.create_task(self._send_all(due, is_trial=is_trial))
             if is_on_trial(self._failures_in_a_row):
-                return
+                break
+        return self._failures_in_a_row
 
     def _goes_on(self) -> bool:
         return time.monotonic() < self._ends
@@ -163,9 +166,7 @@ class _Turn:
             chance=random.random(),  # noqa: S311 - jitter, nothing secret
             retry_after_seconds=answer.retry_after_seconds,
         )
-        state = await self._queue.note(
-            self._lease, delivery, attempt, failures_in_a_row=self._failures_in_a_row, delay_seconds=delay
-        )
+        state = await self._queue.note(self._lease, delivery, attempt, delay_seconds=delay)
         metrics.WEBHOOK_ATTEMPTS.labels("delivered" if answer.error is None else "failed").inc()
         metrics.WEBHOOK_SECONDS.observe(answer.duration_seconds)
         if state == "parked":
