@@ -21,7 +21,7 @@ from goalstream.storage.sealing import Seal
 from tests.certificates import Authority
 from tests.integration.builders import new_id
 from tests.integration.endpoints import SECRET, add_endpoint, message, running_dispatcher, send_all
-from tests.services.receiver import Receiver, answer, dies, drips, never, running_receiver, says, slowly
+from tests.services.receiver import Behaviour, Receiver, answer, dies, drips, never, running_receiver, says, slowly
 
 
 @pytest.fixture
@@ -119,9 +119,9 @@ async def test_each_webhook_gets_what_it_wants_once_and_nothing_of_other_account
     ids=["500", "redirect", "garbage", "dies", "never", "drips"],
 )
 async def test_what_fails_is_tried_again_later_and_says_why(
-    database: Database, receiver: Receiver, behaviour: object, status: int | None, error: str
+    database: Database, receiver: Receiver, behaviour: Behaviour, status: int | None, error: str
 ) -> None:
-    receiver.behaviours["/"] = behaviour  # type: ignore[assignment]
+    receiver.behaviours["/"] = behaviour
     endpoint = await add_endpoint(database, url(receiver))
     sent = message(endpoint.account_id)
     await DeliveryQueue(database).store([sent])

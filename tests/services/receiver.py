@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -26,13 +27,17 @@ class Call:
     body: bytes
 
 
+Behaviour: TypeAlias = Callable[[Call, asyncio.StreamWriter], AsyncIterator[bytes]]
+"""What an endpoint does with a request: the parts of its answer."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Receiver:
     """A server on the loopback; each path behaves as its function says, or well."""
 
     port: int = 0
     calls: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
-    behaviours: dict[str, Callable[[Call, asyncio.StreamWriter], AsyncIterator[bytes]]] = field(default_factory=dict)
+    behaviours: dict[str, Behaviour] = field(default_factory=dict)
     connections: int = 0
     at_once: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     most_at_once: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -90,7 +95,7 @@ async def drips(call: Call, writer: asyncio.StreamWriter) -> AsyncIterator[bytes
         yield b"x"
 
 
-def says(*answers: bytes) -> Callable[[Call, asyncio.StreamWriter], AsyncIterator[bytes]]:
+def says(*answers: bytes) -> Behaviour:
     """These answers one after the other, the last again and again."""
     left = list(answers)
 
@@ -100,7 +105,7 @@ def says(*answers: bytes) -> Callable[[Call, asyncio.StreamWriter], AsyncIterato
     return behave
 
 
-def slowly(seconds: float) -> Callable[[Call, asyncio.StreamWriter], AsyncIterator[bytes]]:
+def slowly(seconds: float) -> Behaviour:
     """With 200 after a while."""
 
     async def behave(call: Call, writer: asyncio.StreamWriter) -> AsyncIterator[bytes]:
