@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from goalstream.api.events import Outcome
 from goalstream.config import Settings
 from goalstream.contracts import problems_of
+from goalstream.domain.traces import valid_trace
 from goalstream.errors import BrokerUnavailable, InvalidRecord, Problem, TooLargeForKafka
 from goalstream.observability.metrics import EVENTS_RECEIVED
 from goalstream.streams.connection import Kafka
-from goalstream.streams.envelope import parse_object, valid_trace
+from goalstream.streams.envelope import parse_object
 from goalstream.streams.producer import Header, Outgoing, Producer
 from goalstream.streams.send import key_of
 from goalstream.streams.topics import READ_TOPICS
