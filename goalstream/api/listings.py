@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from goalstream.api.achievement_documents import AchievementPage, WorkflowPage
 from goalstream.api.auth import Reader
 from goalstream.api.contract import headers, problems
 from goalstream.api.cursors import Cursor, Limit, cut, decode_cursor, encode_cursor, moment, page, uuid
-from goalstream.api.documents import AchievementPage, WorkflowPage
 from goalstream.api.parts import Id, path_uuid, query_moment, query_uuid
 from goalstream.domain.goals import GoalType
 from goalstream.storage.listings import (

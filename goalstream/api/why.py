@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from goalstream.api.auth import Reader
 from goalstream.api.contract import headers, problems
 from goalstream.api.cursors import Cursor, Limit, decode_cursor, encode_cursor, moment, page, text
-from goalstream.api.documents import ExplanationPage, TimelinePage
 from goalstream.api.parts import Id, path_uuid, query_uuid
+from goalstream.api.why_documents import ExplanationPage, TimelinePage
 from goalstream.storage.why import Key, explanation, timeline
 
 router = APIRouter(prefix="/api/v1/contacts/{contact_id}", tags=["contacts"])
