@@ -11,6 +11,7 @@ from threading import Thread
 
 import pytest
 
+from goalstream.cli import api_client
 from goalstream.cli import goals as commands
 from goalstream.domain.texts import is_uuid
 from goalstream.storage.pool import Database
@@ -83,7 +84,7 @@ async def test_every_goal_is_listed_however_many_pages_they_take(
 ) -> None:
     for form in ("a", "b", "c"):
         await goals(api_url, token, "add", WORKFLOW, "form_submitted", f"form_id={form}")
-    monkeypatch.setattr(commands, "PAGE", 2)
+    monkeypatch.setattr(api_client, "PAGE", 2)
     monkeypatch.setenv("GOALSTREAM_API_URL", api_url)
     monkeypatch.setenv("GOALSTREAM_API_TOKEN", token)
     await asyncio.to_thread(commands.list_goals, WORKFLOW, as_json=True)
