@@ -101,10 +101,7 @@ def _texts(headers: Headers) -> dict[str, str]:
 
 def traceparent_of(record: Record) -> str | None:
     """What a record's headers say about its trace, however broken the rest of it is."""
-    for name, value in record.headers:
-        if name.lower() in ("traceparent", "ce_traceparent") and value is not None:
-            return valid_trace(value.decode(errors="replace"))
-    return None
+    return _trace({name.lower(): value.decode(errors="replace") for name, value in record.headers if value is not None})
 
 
 def _trace(headers: Mapping[str, str]) -> str | None:
