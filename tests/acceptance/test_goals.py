@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -17,18 +16,11 @@ from goalstream.domain.texts import is_uuid
 from goalstream.storage.pool import Database
 from tests.acceptance.command import run
 from tests.integration.builders import World, new_id
-from tests.integration.serving import ACCOUNT, bearer, serving, settings_of, until_ready
+from tests.integration.serving import ACCOUNT, bearer
 
 pytestmark = pytest.mark.timeout(300)
 
 WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
-
-
-@pytest.fixture
-async def api_url(database_url: str) -> AsyncIterator[str]:
-    async with serving(settings_of(database_url)) as (client, _):
-        await until_ready(client, lambda answer: answer.is_success)
-        yield str(client.base_url)
 
 
 @pytest.fixture
