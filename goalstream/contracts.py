@@ -7,7 +7,7 @@ codec says: a document of a topic that goalstream reads has no problem here if, 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -99,15 +99,21 @@ def problems_of(line: bytes, topic: str | None = None) -> list[Problem]:
         document = parse_object(line)
     except InvalidRecord as error:
         return [Problem("", str(error))]
-    is_cloudevent = "specversion" in document
     if topic is None:
-        where = "type" if is_cloudevent else "event_type"
+        where = "type" if "specversion" in document else "event_type"
         topic = document.get(where)
         if topic not in ALL_TOPICS:
             return [Problem(f"/{where}", f"{topic!r:.80} is none of: {', '.join(ALL_TOPICS)}")]
-    if topic not in READ_TOPICS:
-        return list(_broken(topic, document.get("data"), "/data") if is_cloudevent else _broken(topic, document))
-    return list(_broken(topic, document)) or _refusal(topic, line)
+    return problems_in(document, line, topic)
+
+
+def problems_in(document: Mapping[str, Any], line: bytes, topic: str) -> list[Problem]:
+    """What breaks the contract of a topic in a document that is parsed already; `line` is how it is written."""
+    if topic in READ_TOPICS:
+        return list(_broken(topic, document)) or _refusal(topic, line)
+    if "specversion" in document:
+        return list(_broken(topic, document.get("data"), "/data"))
+    return list(_broken(topic, document))
 
 
 def _broken(topic: str, value: object, pointer: str = "") -> Iterator[Problem]:

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from goalstream.api.events import Outcome
 from goalstream.config import Settings
-from goalstream.contracts import problems_of
+from goalstream.contracts import problems_in
+from goalstream.domain.traces import valid_trace
 from goalstream.errors import BrokerUnavailable, InvalidRecord, Problem, TooLargeForKafka
 from goalstream.observability.metrics import EVENTS_RECEIVED
 from goalstream.streams.connection import Kafka
-from goalstream.streams.envelope import parse_object, valid_trace
+from goalstream.streams.envelope import parse_object
 from goalstream.streams.producer import Header, Outgoing, Producer
 from goalstream.streams.send import key_of
 from goalstream.streams.topics import READ_TOPICS
@@ -107,10 +108,11 @@ def _checked(account_id: str, document: bytes) -> _Checked:
     found: list[Problem] = []
     account = event.get(account_name)
     if account is None:
+        event[account_name] = account_id
         document = _with_account(document, account_name, account_id)
     elif not _is_same(account, account_id):
         found.append(Problem(f"/{account_name}", "is another account than the token's"))
-    return _Checked(document, event_id, topic, key_of(event), found or problems_of(document, topic))
+    return _Checked(document, event_id, topic, key_of(event), found or problems_in(event, document, topic))
 
 
 def _with_account(document: bytes, name: str, account_id: str) -> bytes:

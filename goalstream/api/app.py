@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,7 +14,7 @@ from goalstream.api.console import page
 from goalstream.api.console.page import Examples
 from goalstream.api.contract import complete_openapi
 from goalstream.api.dead_letters import DeadLetters
-from goalstream.api.events import Intake, Outcome
+from goalstream.api.events import Intake
 from goalstream.api.feed import OpenFeeds
 from goalstream.api.gate import Gate
 from goalstream.api.hardening import REQUEST_ID, Hardening
@@ -22,19 +22,9 @@ from goalstream.api.idempotency import REPLAYED
 from goalstream.api.problems import add_problem_handlers
 from goalstream.api.rate_limit import RateLimit
 from goalstream.config import Settings
-from goalstream.errors import BrokerUnavailable
 from goalstream.observability.metrics import is_none_of_api
 from goalstream.observability.probes import probe_routes
 from goalstream.storage.pool import Database
-
-
-class _Closed:
-    """Takes no events."""
-
-    async def accept(
-        self, account_id: str, documents: Sequence[bytes], *, traceparent: str | None
-    ) -> Sequence[Outcome]:
-        raise BrokerUnavailable("this process takes no events")
 
 
 def create_app(
@@ -68,7 +58,7 @@ def create_app(
     app.state.gate = gate
     app.state.rate_limit = RateLimit(settings.rate_limit_per_minute)
     app.state.feeds = OpenFeeds()
-    app.state.intake = intake or _Closed()
+    app.state.intake = intake
     app.state.dead_letters = letters
     app.state.examples = examples
     app.state.max_body_bytes = settings.max_body_bytes

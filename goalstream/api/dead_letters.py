@@ -17,7 +17,7 @@ from goalstream.api.auth import Operator
 from goalstream.api.bodies import read_object, unknown_fields
 from goalstream.api.contract import headers, problems
 from goalstream.api.cursors import Cursor, Limit, decode_cursor, encode_cursor, number, page
-from goalstream.api.documents import DeadLetterInFull, DeadLetterPage, DroppedLetters, RedrivenLetters
+from goalstream.api.letter_documents import DeadLetterInFull, DeadLetterPage, DroppedLetters, RedrivenLetters
 from goalstream.api.parts import json_response, query_moment
 from goalstream.api.problems import ApiError
 from goalstream.api.schemas import LETTER_ID, MOST_LETTERS, body

@@ -77,10 +77,10 @@ async def send_events(
             415, f"The body must be one of: {', '.join(CONTENT_TYPES)}", headers={"Accept": CONTENT_TYPES[0]}
         )
     content = await read_body(request, request.app.state.settings.max_events_body_bytes)
+    intake = _intake(request)
 
     async def send(_: Transactions) -> Response:
         documents, is_batch = _documents(content)
-        intake: Intake = request.app.state.intake
         outcomes = await intake.accept(writer.account_id, documents, traceparent=traceparent)
         accepted = sum(not outcome.problems for outcome in outcomes)
         if not accepted:
@@ -89,6 +89,13 @@ async def send_events(
         return json_response({"accepted": accepted, "refused": len(outcomes) - accepted, "events": shown}, 202)
 
     return await answer_once(request, writer, idempotency_key, content, send)
+
+
+def _intake(request: Request) -> Intake:
+    found: Intake | None = request.app.state.intake
+    if found is None:
+        raise ApiError(503, "This API does not know Kafka", headers={"Retry-After": "60"})
+    return found
 
 
 def _documents(content: bytes) -> tuple[list[bytes], bool]:

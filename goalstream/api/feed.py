@@ -16,10 +16,9 @@ from starlette.types import Receive, Scope, Send
 from goalstream.api.auth import Reader
 from goalstream.api.contract import Responses, problems
 from goalstream.api.gate import Gate
-from goalstream.api.parts import invalid_query
+from goalstream.api.parts import query_uuid
 from goalstream.api.problems import ApiError
 from goalstream.api.tokens import InvalidToken
-from goalstream.domain.texts import is_uuid
 from goalstream.errors import Problem, Unavailable
 from goalstream.storage.codecs import encode_json
 from goalstream.storage.feed import Feed, FeedFilter, News
@@ -90,10 +89,12 @@ def _wanted(
     action: Annotated[list[Action] | None, Query(description="one or several; all without it")] = None,
 ) -> FeedFilter:
     """The filters of a query. Raises ApiError: 422."""
-    for name, text in (("workflow_id", workflow_id), ("goal_id", goal_id), ("contact_id", contact_id)):
-        if text is not None and not is_uuid(text):
-            raise invalid_query(name, "must be a UUID")
-    return FeedFilter(workflow_id=workflow_id, goal_id=goal_id, contact_id=contact_id, actions=action)
+    return FeedFilter(
+        workflow_id=query_uuid("workflow_id", workflow_id),
+        goal_id=query_uuid("goal_id", goal_id),
+        contact_id=query_uuid("contact_id", contact_id),
+        actions=action,
+    )
 
 
 @router.get(

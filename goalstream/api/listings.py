@@ -7,13 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from goalstream.api.achievement_documents import AchievementPage, WorkflowPage
 from goalstream.api.auth import Reader
 from goalstream.api.contract import headers, problems
 from goalstream.api.cursors import Cursor, Limit, cut, decode_cursor, encode_cursor, moment, page, uuid
-from goalstream.api.documents import AchievementPage, WorkflowPage
-from goalstream.api.parts import Id, invalid_query, path_uuid, query_moment
+from goalstream.api.parts import Id, path_uuid, query_moment, query_uuid
 from goalstream.domain.goals import GoalType
-from goalstream.domain.texts import is_uuid
 from goalstream.storage.listings import (
     AchievementKey,
     Wanted,
@@ -35,10 +34,8 @@ def _wanted(
     include_revoked: Annotated[bool, Query(description="also what does not hold any more")] = False,
 ) -> Wanted:
     """The filters of a query. Raises ApiError: 422."""
-    if goal_id is not None and not is_uuid(goal_id):
-        raise invalid_query("goal_id", "must be a UUID")
     return Wanted(
-        goal_id=goal_id,
+        goal_id=query_uuid("goal_id", goal_id),
         goal_type=goal_type and goal_type.value,
         start=None if start is None else query_moment("start", start),
         end=None if end is None else query_moment("end", end),

@@ -30,6 +30,15 @@ def invalid_query(name: str, message: str) -> ApiError:
     return ApiError(422, f"{name} {message}", problems=[Problem(f"/query/{name}", f"{name} {message}")])
 
 
+def query_uuid(name: str, text: str | None) -> str | None:
+    """The id in a query, in lower case, if there is one. Raises ApiError: 422."""
+    if text is None:
+        return None
+    if not is_uuid(text):
+        raise invalid_query(name, "must be a UUID")
+    return text.lower()
+
+
 def query_moment(name: str, text: str) -> datetime:
     """The time in a query. Raises ApiError: 422."""
     date, rest = text[:_TIME], text[_TIME:]

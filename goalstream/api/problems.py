@@ -121,7 +121,7 @@ def translate(error: Exception) -> ApiError:
             return ApiError(404, str(error))
         case StaleVersion():
             return ApiError(412, str(error), headers={"ETag": f'"{error.current_version}"'})
-        case DatabaseUnavailable() | KeysUnavailable() | BrokerUnavailable():
+        case Unavailable() if isinstance(error, tuple(_AWAY)):
             return _unavailable(error)
         case RequestValidationError():
             problems = [Problem(_pointer(found["loc"]), found["msg"]) for found in error.errors()]
@@ -151,9 +151,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         GoalNotFound,
         LetterNotFound,
         StaleVersion,
-        BrokerUnavailable,
-        DatabaseUnavailable,
-        KeysUnavailable,
+        *_AWAY,
         RequestValidationError,
     ):
         app.add_exception_handler(kind, tell)

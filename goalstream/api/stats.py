@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fastapi import APIRouter, Query, Request, Response
 
+from goalstream.api.achievement_documents import Statistics
 from goalstream.api.auth import Reader
 from goalstream.api.contract import problems
-from goalstream.api.documents import Statistics
 from goalstream.api.parts import Id, invalid_query, json_response, path_uuid, query_moment
 from goalstream.errors import RefusedByDatabase
 from goalstream.storage.cohorts import Cohort

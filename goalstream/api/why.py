@@ -10,9 +10,8 @@ from fastapi import APIRouter, Query, Request, Response
 from goalstream.api.auth import Reader
 from goalstream.api.contract import headers, problems
 from goalstream.api.cursors import Cursor, Limit, decode_cursor, encode_cursor, moment, page, text
-from goalstream.api.documents import ExplanationPage, TimelinePage
-from goalstream.api.parts import Id, invalid_query, path_uuid
-from goalstream.domain.texts import is_uuid
+from goalstream.api.parts import Id, path_uuid, query_uuid
+from goalstream.api.why_documents import ExplanationPage, TimelinePage
 from goalstream.storage.why import Key, explanation, timeline
 
 router = APIRouter(prefix="/api/v1/contacts/{contact_id}", tags=["contacts"])
@@ -69,13 +68,11 @@ async def show_timeline(
 ) -> Response:
     """Newest first, by when it happened: enrollments, events with their verdicts, exits, merges and the deletion."""
     contact_id = path_uuid(contact_id)
-    if workflow_id is not None and not is_uuid(workflow_id):
-        raise invalid_query("workflow_id", "must be a UUID")
     found = await timeline(
         request.app.state.database,
         reader.account_id,
         contact_id,
-        workflow_id and workflow_id.lower(),
+        query_uuid("workflow_id", workflow_id),
         allowed_lateness=_allowed_lateness(request),
         limit=limit,
         after=_after(cursor, "timeline"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import httpx
@@ -11,6 +11,8 @@ from goalstream.cli.terminal import printable, settings_in_force, within_deadlin
 from goalstream.errors import ApiUnavailable, OperatorError, SettingsError
 
 ANSWER_SECONDS = 30
+PAGE = 200
+"""The most entries that the API gives at once."""
 
 _HINTS = {
     401: "GOALSTREAM_API_TOKEN must hold an API key (`goalstream api-keys create`) or a bearer token that is still good",
@@ -53,6 +55,17 @@ class Api:
         if answer.status_code in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.TOO_MANY_REQUESTS):
             raise ApiUnavailable(message)
         raise OperatorError(message)
+
+
+async def pages(api: Api, path: str, *, wanted: int | None = None) -> AsyncIterator[dict[str, Any]]:
+    """A listing page after page, none larger than the `wanted` entries, each with its `next_cursor`. Raises as `ask` does."""
+    query: dict[str, str | int] = {"limit": PAGE if wanted is None else min(wanted, PAGE)}
+    while True:
+        page: dict[str, Any] = (await api.ask("GET", path, query=query)).json()
+        yield page
+        if page["next_cursor"] is None:
+            return
+        query["cursor"] = page["next_cursor"]
 
 
 def with_api(action: Callable[[Api], Awaitable[_Result]]) -> _Result:

@@ -20,7 +20,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-PAGE = 200
 _TRUTHS = {"true": True, "false": False}
 
 Workflow: TypeAlias = Annotated[str, typer.Argument(metavar="WORKFLOW", help="the workflow's UUID")]
@@ -59,21 +58,14 @@ def add(
 def list_goals(workflow: Workflow, as_json: Json = False) -> None:
     """Lists the goals of a workflow in the order of creation."""
     from goalstream.cli import goal_views as views
-    from goalstream.cli.api_client import Api, with_api
+    from goalstream.cli.api_client import Api, pages, with_api
 
     _require_ids(WORKFLOW=workflow)
 
-    async def all_pages(api: Api) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        query: dict[str, str | int] = {"limit": PAGE}
-        while True:
-            page = (await api.ask("GET", _goals(workflow), query=query)).json()
-            found += page["goals"]
-            if page["next_cursor"] is None:
-                return found
-            query["cursor"] = page["next_cursor"]
+    async def read(api: Api) -> list[dict[str, Any]]:
+        return [goal async for page in pages(api, _goals(workflow)) for goal in page["goals"]]
 
-    goals = with_api(all_pages)
+    goals = with_api(read)
     if as_json:
         for goal in goals:
             sys.stdout.write(json.dumps(goal) + "\n")

@@ -15,6 +15,7 @@ from goalstream.domain.events import Event
 from goalstream.domain.explanation import Explanation
 from goalstream.domain.goal_history import GoalHistory
 from goalstream.domain.goals import GoalType, GoalVersion, criteria_document
+from goalstream.domain.messages import event_document
 from goalstream.domain.wording import moment_in_words
 from goalstream.streams.connection import Kafka
 from goalstream.streams.scan import Scan, Scanned, scan
@@ -69,8 +70,8 @@ def _entries(
     judged = {_identity(verdict["event"]) for verdict in document["verdicts"]}
     oldest = min((_occurred_at(verdict) for verdict in document["verdicts"]), default=None)
     history = GoalHistory(versions)
-    for event in {_identity(_event(event)): event for event in events}.values():
-        told = _event(event)
+    for event in {_identity(event_document(event)): event for event in events}.values():
+        told = event_document(event)
         why = why_no_match(event, versions)
         if why is None:
             is_beyond = not document["is_complete"] and (oldest is None or event.occurred_at <= oldest)
@@ -97,19 +98,6 @@ def _not_recorded() -> Explanation:
         " again when nothing could change any more."
     )
     return Explanation(verdict=NOT_RECORDED, wanted=None, got=None, text=text)
-
-
-def _event(event: Event) -> dict[str, Any]:
-    return {
-        "event_id": event.event_id,
-        "source": event.source,
-        "event_type": event.event_type,
-        "occurred_at": event.occurred_at,
-        "occurred_at_source": event.occurred_at_source,
-        "record_at": event.record_at,
-        "data": event.data,
-        "trace_id": event.traceparent and event.traceparent.split("-")[1],
-    }
 
 
 def _notes(wanted: Scan, found: Scanned, added: int) -> Iterator[str]:

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from goalstream.cli.api_client import Api, with_api
+from goalstream.cli.api_client import Api, pages, with_api
 from goalstream.domain.goals import GoalType, GoalVersion, parse_criteria
 from goalstream.domain.times import parse_time
-
-PAGE = 200
 
 
 def verdicts_of(contact: str, goal: str, limit: int) -> dict[str, Any]:
@@ -27,29 +25,19 @@ def versions_of(goal: Mapping[str, Any]) -> list[GoalVersion]:
 
 
 async def _verdicts(api: Api, contact: str, goal: str, limit: int) -> dict[str, Any]:
-    query: dict[str, str | int] = {"limit": min(limit, PAGE)}
     document: dict[str, Any] = {}
     verdicts: list[Mapping[str, Any]] = []
-    while True:
-        document = (await api.ask("GET", f"/contacts/{contact}/goals/{goal}/explanation", query=query)).json()
+    async for document in pages(api, f"/contacts/{contact}/goals/{goal}/explanation", wanted=limit):
         verdicts += document["verdicts"]
-        cursor = document.pop("next_cursor")
-        if cursor is None or len(verdicts) >= limit:
-            is_complete = cursor is None and len(verdicts) <= limit
-            return document | {"verdicts": verdicts[:limit], "is_complete": is_complete}
-        query["cursor"] = cursor
+        if len(verdicts) >= limit:
+            break
+    is_complete = document.pop("next_cursor") is None and len(verdicts) <= limit
+    return document | {"verdicts": verdicts[:limit], "is_complete": is_complete}
 
 
 async def _versions(api: Api, goal: Mapping[str, Any]) -> list[GoalVersion]:
     path = f"/workflows/{goal['workflow_id']}/goals/{goal['id']}/versions"
-    found: list[GoalVersion] = []
-    query: dict[str, str | int] = {"limit": PAGE}
-    while True:
-        page = (await api.ask("GET", path, query=query)).json()
-        found += map(_version, page["versions"])
-        if page["next_cursor"] is None:
-            return found
-        query["cursor"] = page["next_cursor"]
+    return [_version(one) async for page in pages(api, path) for one in page["versions"]]
 
 
 def _version(document: Mapping[str, Any]) -> GoalVersion:

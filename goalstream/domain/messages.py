@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 from goalstream.domain.achievements import Achievement
 from goalstream.domain.durations import format_duration
+from goalstream.domain.events import Event
 from goalstream.domain.facts import Match
 from goalstream.domain.goals import GoalVersion, criteria_document
 from goalstream.domain.ids import achievement_message_id, exit_message_id, goal_message_id
+from goalstream.domain.traces import trace_id_of
 from goalstream.domain.values import value
 
 GOAL_ACHIEVED_TOPIC = "workflow.goal.achieved"
@@ -140,7 +142,7 @@ def achievement_document(achievement: Achievement) -> dict[str, Any]:
             "source": match.source,
             "event_type": match.event_type,
             "occurred_at": match.occurred_at,
-            "data": None if match.data is None else JsonText(match.data),
+            "data": _stored(match.data),
         },
         "metadata": {
             "late": achievement.late,
@@ -177,18 +179,22 @@ def achievement_state(achievement: Achievement) -> dict[str, Any]:
     }
 
 
-def event_document(match: Match) -> dict[str, Any]:
-    """The event of a match, with the times by which it is judged and the trace that it came in."""
+def event_document(event: Event | Match) -> dict[str, Any]:
+    """An event, or that of a match, with the times by which it is judged and the trace that it came in."""
     return {
-        "event_id": match.event_id,
-        "source": match.source,
-        "event_type": match.event_type,
-        "occurred_at": match.occurred_at,
-        "occurred_at_source": match.occurred_at_source,
-        "record_at": match.record_at,
-        "data": None if match.data is None else JsonText(match.data),
-        "trace_id": None if match.traceparent is None else match.traceparent.split("-")[1],
+        "event_id": event.event_id,
+        "source": event.source,
+        "event_type": event.event_type,
+        "occurred_at": event.occurred_at,
+        "occurred_at_source": event.occurred_at_source,
+        "record_at": event.record_at,
+        "data": event.data if isinstance(event, Event) else _stored(event.data),
+        "trace_id": trace_id_of(event.traceparent),
     }
+
+
+def _stored(data: str | None) -> JsonText | None:
+    return None if data is None else JsonText(data)
 
 
 def _about(topic: str, achievement: Achievement, document: Mapping[str, Any]) -> Message:

@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 
 from goalstream.domain.achievements import Action
 from goalstream.domain.goals import GoalType
+from goalstream.domain.traces import trace_id_of
 
 BUILD_INFO = Gauge("goalstream_build_info", "1, with the version of goalstream and of Python", ["version", "python"])
 RECORDS = Counter(
@@ -180,13 +181,8 @@ def age_seconds(moment: datetime) -> float:
 
 def exemplar(traceparent: str | None) -> dict[str, str] | None:
     """What leads from a bucket of a histogram to a trace (OpenMetrics); None without one."""
-    found = trace_id(traceparent)
-    return None if found is None else {"trace_id": found}
-
-
-def trace_id(traceparent: str | None) -> str | None:
-    """The id of the trace that a W3C `traceparent` belongs to."""
-    return None if traceparent is None else traceparent.split("-")[1]
+    trace_id = trace_id_of(traceparent)
+    return None if trace_id is None else {"trace_id": trace_id}
 
 
 def announce_build(version: str) -> None:

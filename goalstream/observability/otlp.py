@@ -34,8 +34,10 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from goalstream.domain.events import Event
+from goalstream.domain.goals import GoalVersion
 from goalstream.domain.messages import EncodedMessage
-from goalstream.observability.traces import Also, Place, TracedRecord
+from goalstream.observability.traces import Also, Place
 
 _LOWER_HALF = slice(19, 35)
 """Of a trace's id in a `traceparent`, by which samplers choose."""
@@ -67,27 +69,28 @@ class OtlpTraces:
         exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=SEND_SECONDS)
         return cls(exporter, share=share, version=version, group_id=group_id)
 
-    def record(self, record: TracedRecord, *, seconds: float) -> _RecordSpan | None:
-        if record.traceparent is not None and not self._is_chosen(record.traceparent):
+    def record(
+        self, place: Place, event: Event, versions: Sequence[GoalVersion], *, seconds: float
+    ) -> _RecordSpan | None:
+        if event.traceparent is not None and not self._is_chosen(event.traceparent):
             return None
-        topic = record.place[0]
         now = time.time_ns()
         began = now - int(seconds * 1e9)
-        with self._ids.of("record", *record.place):
+        with self._ids.of("record", *place):
             span = self._tracer.start_span(
-                f"process {topic}",
-                context=_context(record.traceparent),
+                f"process {place[0]}",
+                context=_context(event.traceparent),
                 kind=SpanKind.CONSUMER,
                 start_time=began,
                 attributes={
-                    **self._consumed(record.place),
-                    "messaging.message.id": record.event_id,
-                    "goalstream.account_id": record.account_id,
+                    **self._consumed(place),
+                    "messaging.message.id": event.event_id,
+                    "goalstream.account_id": event.account_id,
                 },
             )
         if not span.is_recording():
             return None
-        goals = {"goalstream.goal_ids": list(record.goal_ids)}
+        goals = {"goalstream.goal_ids": [version.goal_id for version in versions]}
         self._tracer.start_span(
             "match", context=set_span_in_context(span, Context()), start_time=began, attributes=goals
         ).end(now)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from goalstream.domain.events import Event
+from goalstream.domain.goals import GoalVersion
 from goalstream.domain.messages import EncodedMessage
 
 Also = Callable[[Iterable[str | None]], None]
@@ -13,16 +15,6 @@ Also = Callable[[Iterable[str | None]], None]
 
 Place = tuple[str, int, int]
 """Topic as Kafka names it, partition and offset of a record."""
-
-
-class TracedRecord(NamedTuple):
-    """What a span tells of a record: where it lies, its event, the goals that it fulfils, and its producer's trace."""
-
-    place: Place
-    account_id: str
-    event_id: str
-    goal_ids: Sequence[str]
-    traceparent: str | None
 
 
 class RecordSpan(Protocol):
@@ -38,8 +30,12 @@ class RecordSpan(Protocol):
 class Traces(Protocol):
     """What the path of a batch tells about itself."""
 
-    def record(self, record: TracedRecord, *, seconds: float) -> RecordSpan | None:
-        """The span of a record that was taken and matched within the last `seconds`; None where it is not recorded."""
+    def record(
+        self, place: Place, event: Event, versions: Sequence[GoalVersion], *, seconds: float
+    ) -> RecordSpan | None:
+        """The span of a record that was taken, and matched by goal versions, within the last `seconds`; None where it is not
+        recorded.
+        """
 
     def set_aside(self, place: Place, *, reason: str, traceparent: str | None) -> None:
         """A record has become a dead letter."""
@@ -68,7 +64,7 @@ class Traces(Protocol):
 class Untraced:
     """No traces: a producer's `traceparent` is carried through as it is."""
 
-    def record(self, record: TracedRecord, *, seconds: float) -> None:
+    def record(self, place: Place, event: Event, versions: Sequence[GoalVersion], *, seconds: float) -> None:
         """Nothing."""
 
     def set_aside(self, place: Place, *, reason: str, traceparent: str | None) -> None:

@@ -10,7 +10,7 @@ from goalstream.domain import messages
 from goalstream.domain.goals import GoalVersion, criteria_document, criteria_key
 from goalstream.domain.messages import goal_document
 from goalstream.storage import codecs, outbox
-from goalstream.storage.pool import Connection
+from goalstream.storage.pool import Connection, Row
 
 # `offset 0` has each version looked up by its key: a join may be planned to read all versions of the account.
 _NEWEST = """
@@ -69,6 +69,16 @@ class Goal:
         }
 
 
+def goal_of(row: Row, *, created_by: str) -> Goal:
+    """A goal in the version that a row of `goal_versions` holds."""
+    return Goal(
+        version=codecs.goal_version(row),
+        created_by=created_by,
+        updated_at=row["written_at"],
+        updated_by=row["written_by"],
+    )
+
+
 async def newest_goals(
     connection: Connection,
     account_id: str,
@@ -80,15 +90,7 @@ async def newest_goals(
 ) -> list[Goal]:
     """A workflow's goals that are not deleted, in the order of creation: all, or some after a (created_at, goal id)."""
     rows = await connection.fetch(_NEWEST, account_id, workflow_id, *(after or (None, None)), offset, limit)
-    return [
-        Goal(
-            version=codecs.goal_version(row),
-            created_by=row["created_by"],
-            updated_at=row["written_at"],
-            updated_by=row["written_by"],
-        )
-        for row in rows
-    ]
+    return [goal_of(row, created_by=row["created_by"]) for row in rows]
 
 
 async def insert_goal(connection: Connection, goal: Goal) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from goalstream.errors import GoalNotFound
-from goalstream.storage import codecs
 from goalstream.storage.codecs import decode_json
-from goalstream.storage.goal_versions import Goal
+from goalstream.storage.goal_versions import goal_of
 from goalstream.storage.pool import Database, Row
 
 _LAST_VERSION = (1 << 31) - 1
@@ -76,6 +75,5 @@ async def audit(
 
 
 def _version(row: Row, created_by: str) -> dict[str, Any]:
-    version = codecs.goal_version(row)
-    goal = Goal(version=version, created_by=created_by, updated_at=row["written_at"], updated_by=row["written_by"])
-    return goal.document() | {"is_deleted": version.is_deleted}
+    goal = goal_of(row, created_by=created_by)
+    return goal.document() | {"is_deleted": goal.version.is_deleted}

@@ -21,7 +21,7 @@ from goalstream.errors import GoalNotFound
 from goalstream.storage import codecs
 from goalstream.storage.codecs import digest
 from goalstream.storage.enrollments import EnrollmentRow, KnownEnrollment, read
-from goalstream.storage.goal_versions import Goal
+from goalstream.storage.goal_versions import goal_of
 from goalstream.storage.persons import Person, matches_of_goal, matches_of_workflow, read_person
 from goalstream.storage.pool import Connection, Database
 
@@ -98,12 +98,7 @@ async def explanation(
         judged = _judged(person, matches, lambda match: match.goal_id == goal_id)
         shown, end = _cut(judged, limit, after)
         walks = await _walks(connection, shown, allowed_lateness)
-    goal = Goal(
-        version=newest,
-        created_by=rows[-1]["created_by"],
-        updated_at=rows[-1]["written_at"],
-        updated_by=rows[-1]["written_by"],
-    )
+    goal = goal_of(rows[-1], created_by=rows[-1]["created_by"])
     entries = []
     for entry in shown:
         verdict = _verdict(entry, walks)

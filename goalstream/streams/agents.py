@@ -30,7 +30,6 @@ class _Flight(NamedTuple):
     event: Any
     hand: InHand
     settling: asyncio.Task[None]
-    began: float
 
 
 def agent(topic: str, processor: Processor, on_fatal: Callable[[Exception], None]) -> Callable[[Any], Awaitable[None]]:
@@ -46,9 +45,8 @@ def agent(topic: str, processor: Processor, on_fatal: Callable[[Exception], None
                 flights: asyncio.Queue[_Flight | None] = asyncio.Queue(BATCHES_IN_FLIGHT - 1)
                 tasks.create_task(_finish(flights, processor))
                 async for event in stream.events():
-                    began = time.monotonic()
                     hand = await processor.match(topic, event.value)
-                    await flights.put(_Flight(event, hand, tasks.create_task(processor.settle(hand)), began))
+                    await flights.put(_Flight(event, hand, tasks.create_task(processor.settle(hand))))
                 await flights.put(None)
         except ExceptionGroup as group:
             error = group.exceptions[0]
@@ -66,4 +64,4 @@ async def _finish(flights: asyncio.Queue[_Flight | None], processor: Processor) 
         await flight.settling
         await processor.finish(flight.hand)
         flight.event.ack()
-        metrics.BATCH_SECONDS.observe(time.monotonic() - flight.began)
+        metrics.BATCH_SECONDS.observe(time.monotonic() - flight.hand.began)

@@ -6,7 +6,6 @@ What headers declare is looked at before the body: a batch or a foreign content 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple, NoReturn
@@ -14,12 +13,11 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 
 from goalstream.domain.texts import has_forbidden_character
+from goalstream.domain.traces import valid_trace
 from goalstream.errors import InvalidRecord
 from goalstream.streams.ports import Headers, Record
 
 MAX_DEPTH = 100
-
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}").fullmatch
 
 
 class Envelope(NamedTuple):
@@ -103,19 +101,11 @@ def _texts(headers: Headers) -> dict[str, str]:
 
 def traceparent_of(record: Record) -> str | None:
     """What a record's headers say about its trace, however broken the rest of it is."""
-    for name, value in record.headers:
-        if name.lower() in ("traceparent", "ce_traceparent") and value is not None:
-            return valid_trace(value.decode(errors="replace"))
-    return None
+    return _trace({name.lower(): value.decode(errors="replace") for name, value in record.headers if value is not None})
 
 
 def _trace(headers: Mapping[str, str]) -> str | None:
     return valid_trace(headers.get("traceparent") or headers.get("ce_traceparent"))
-
-
-def valid_trace(traceparent: object) -> str | None:
-    """A `traceparent` of W3C Trace Context; None where it is none."""
-    return traceparent if isinstance(traceparent, str) and _TRACEPARENT(traceparent) else None
 
 
 def parse_object(value: bytes) -> dict[str, Any]:

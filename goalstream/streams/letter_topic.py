@@ -36,9 +36,9 @@ class LetterTopic:
         stretches = await reading.whole_topic(self._kafka, self._topic)
         collection = Collection()
         if newest is not None:
-            collection.unread = max(_records(stretches) - newest, 0)
+            collection.unread = max(reading.length(stretches) - newest, 0)
             stretches = reading.newest(stretches, newest)
-        total = _records(stretches)
+        total = reading.length(stretches)
         count = 0
 
         def take(record: Any) -> None:
@@ -77,7 +77,3 @@ class LetterTopic:
 
         await reading.read(self._kafka, stretches, take)
         return found
-
-
-def _records(stretches: reading.Stretches) -> int:
-    return sum(end - begin for begin, end in stretches.values())

@@ -14,7 +14,7 @@ from goalstream.domain.events import Event
 from goalstream.domain.facts import Match
 from goalstream.domain.goals import GoalVersion
 from goalstream.observability import metrics
-from goalstream.observability.traces import UNTRACED, TracedRecord, Traces
+from goalstream.observability.traces import UNTRACED, Traces
 from goalstream.streams.codec import Decoded, decode
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.frame import canonical_json
@@ -112,14 +112,8 @@ class Matcher:
         horizon: datetime,
     ) -> Told:
         """What an event tells that fulfils goals; from here on its trace goes with the facts."""
-        traced = TracedRecord(
-            (*partition, record.offset),
-            event.account_id,
-            event.event_id,
-            [version.goal_id for version in versions],
-            event.traceparent,
-        )
-        span = self._traces.record(traced, seconds=time.monotonic() - hand.began)
+        place = (*partition, record.offset)
+        span = self._traces.record(place, event, versions, seconds=time.monotonic() - hand.began)
         traceparent = event.traceparent if span is None else span.traceparent
         data = canonical_json(event.data)
         return Told(partition, record, [_fact(event, one, horizon, data, traceparent) for one in versions], span)

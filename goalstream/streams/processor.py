@@ -20,6 +20,7 @@ from goalstream.domain.facts import (
     Match,
     WorkflowStatus,
 )
+from goalstream.domain.traces import trace_id_of
 from goalstream.observability import metrics
 from goalstream.observability.traces import UNTRACED, Traces
 from goalstream.streams.dead_letters import DeadLetter, DeadLetters, letter_about
@@ -198,7 +199,7 @@ def _report(settled: Settled, new: Sequence[Achievement]) -> None:
             event_id=change.achievement.match.event_id,
             revision=change.achievement.revision,
             achievement=change.achievement.achievement_id,
-            trace_id=metrics.trace_id(change.achievement.match.traceparent),
+            trace_id=trace_id_of(change.achievement.match.traceparent),
         )
 
 
@@ -212,7 +213,7 @@ def _follow(hand: InHand) -> None:
             event_id, trace_id = None, None
             if letter is None:
                 envelope = open_envelope(record.value, record.headers)
-                event_id, trace_id = envelope.event_id, metrics.trace_id(envelope.traceparent)
+                event_id, trace_id = envelope.event_id, trace_id_of(envelope.traceparent)
             log.debug(
                 "record",
                 topic=partition[0],

@@ -6,6 +6,7 @@ A message is out of the outbox only when the brokers have acknowledged it. Order
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -156,8 +157,9 @@ class Publisher:
                     message_id=message.message_id,
                     bytes=len(message.body.encode()),
                 )
-        for message in messages:
-            log.debug("published", topic=prefix + message.topic, message_id=message.message_id, way=way)
+        if log.is_enabled_for(logging.DEBUG):
+            for message in messages:
+                log.debug("published", topic=prefix + message.topic, message_id=message.message_id, way=way)
         for topic in {message.topic for message in messages}:
             metrics.PUBLISHED.labels(topic, way).inc(sum(message.topic == topic for message in messages))
         return messages, too_large

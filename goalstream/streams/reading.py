@@ -29,6 +29,11 @@ Stretches = Mapping[TopicPartition, tuple[int, int]]
 """From which offset (inclusive) to which (exclusive), by partition."""
 
 
+def length(stretches: Stretches) -> int:
+    """Offsets in all of them: so many records, or fewer."""
+    return sum(end - begin for begin, end in stretches.values())
+
+
 @asynccontextmanager
 async def reader(kafka: Kafka) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer without a group. Raises BrokerUnavailable, also for what Kafka says inside the block."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from aiokafka import TopicPartition
 
 from goalstream.domain.events import Event
-from goalstream.domain.times import from_milliseconds
+from goalstream.domain.times import from_milliseconds, to_milliseconds
 from goalstream.errors import InvalidRecord, OperatorError
 from goalstream.streams import reading
 from goalstream.streams.codec import decode
@@ -22,8 +22,6 @@ from goalstream.streams.reading import Stretches
 
 REPORT_EVERY = 1_000
 """Records between two words about progress."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _ESCAPE = b"\\u"
 """JSON may write any character so, those of ids too."""
@@ -64,9 +62,9 @@ async def scan(kafka: Kafka, wanted: Scan, *, topic_prefix: str, on_progress: Ca
     """
     found = Scanned()
     stretches = await _stretches(kafka, topic_prefix + wanted.topic, wanted, found)
-    total = sum(end - begin for begin, end in stretches.values())
+    total = reading.length(stretches)
     names = [contact_id.encode() for contact_id in wanted.contact_ids]
-    since, until = _milliseconds(wanted.since), _milliseconds(wanted.until)
+    since, until = to_milliseconds(wanted.since), to_milliseconds(wanted.until)
 
     def take(record: Any) -> None:
         found.read += 1
@@ -105,8 +103,8 @@ async def _stretches(kafka: Kafka, topic: str, wanted: Scan, found: Scanned) -> 
         raise OperatorError(f"topic {topic} does not exist: run `goalstream topics`")
     async with reading.reader(kafka) as consumer:
         begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
-        firsts = await consumer.offsets_for_times(dict.fromkeys(partitions, _milliseconds(wanted.since)))
-        lasts = await consumer.offsets_for_times(dict.fromkeys(partitions, _milliseconds(wanted.until)))
+        firsts = await consumer.offsets_for_times(dict.fromkeys(partitions, to_milliseconds(wanted.since)))
+        lasts = await consumer.offsets_for_times(dict.fromkeys(partitions, to_milliseconds(wanted.until)))
     begin_at = {partition: first.offset for partition, first in firsts.items() if first is not None}
     unknown = [
         partition for partition in partitions if partition not in begin_at and begins[partition] < ends[partition]
@@ -130,13 +128,13 @@ async def _stretches(kafka: Kafka, topic: str, wanted: Scan, found: Scanned) -> 
 
 def _newest(stretches: Stretches, max_records: int, found: Scanned) -> Stretches:
     """As many records as may be read, out of every partition the same share."""
-    total = sum(end - begin for begin, end in stretches.values())
+    total = reading.length(stretches)
     if total <= max_records:
         return stretches
     newest = {
         partition: (end - (end - begin) * max_records // total, end) for partition, (begin, end) in stretches.items()
     }
-    found.left_out = total - sum(end - begin for begin, end in newest.values())
+    found.left_out = total - reading.length(newest)
     return newest
 
 
@@ -154,8 +152,3 @@ async def _timestamps(
         kafka, {partition: (offsets[partition], offsets[partition] + 1) for partition in partitions}, take
     )
     return found
-
-
-def _milliseconds(moment: datetime) -> int:
-    """Since 1970, rounded up: records have no finer times."""
-    return -((_EPOCH - moment) // timedelta(milliseconds=1))

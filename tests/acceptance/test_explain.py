@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,18 +19,11 @@ from goalstream.storage.pool import Database
 from tests.acceptance.command import run
 from tests.acceptance.crm import Crm, envelope, environment
 from tests.integration.builders import World, new_id
-from tests.integration.serving import ACCOUNT, bearer, serving, settings_of, until_ready
+from tests.integration.serving import ACCOUNT, bearer
 
 pytestmark = pytest.mark.timeout(120)
 
 TAG = "contact.tag.added"
-
-
-@pytest.fixture
-async def api_url(database_url: str) -> AsyncIterator[str]:
-    async with serving(settings_of(database_url)) as (client, _):
-        await until_ready(client, lambda answer: answer.is_success)
-        yield str(client.base_url)
 
 
 @pytest.fixture

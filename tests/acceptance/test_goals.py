@@ -5,29 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
 import pytest
 
+from goalstream.cli import api_client
 from goalstream.cli import goals as commands
 from goalstream.domain.texts import is_uuid
 from goalstream.storage.pool import Database
 from tests.acceptance.command import run
 from tests.integration.builders import World, new_id
-from tests.integration.serving import ACCOUNT, bearer, serving, settings_of, until_ready
+from tests.integration.serving import ACCOUNT, bearer
 
 pytestmark = pytest.mark.timeout(300)
 
 WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
-
-
-@pytest.fixture
-async def api_url(database_url: str) -> AsyncIterator[str]:
-    async with serving(settings_of(database_url)) as (client, _):
-        await until_ready(client, lambda answer: answer.is_success)
-        yield str(client.base_url)
 
 
 @pytest.fixture
@@ -83,7 +76,7 @@ async def test_every_goal_is_listed_however_many_pages_they_take(
 ) -> None:
     for form in ("a", "b", "c"):
         await goals(api_url, token, "add", WORKFLOW, "form_submitted", f"form_id={form}")
-    monkeypatch.setattr(commands, "PAGE", 2)
+    monkeypatch.setattr(api_client, "PAGE", 2)
     monkeypatch.setenv("GOALSTREAM_API_URL", api_url)
     monkeypatch.setenv("GOALSTREAM_API_TOKEN", token)
     await asyncio.to_thread(commands.list_goals, WORKFLOW, as_json=True)

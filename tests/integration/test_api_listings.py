@@ -4,35 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from goalstream.api.app import create_app
-from goalstream.config import Settings
 from goalstream.domain.goals import FormCriteria, TagCriteria
-from goalstream.storage.pool import Database
 from goalstream.storage.roll_up import RollUp
-from tests.conftest import JWT_SECRET
 from tests.integration.builders import World, new_id
-from tests.integration.serving import bearer
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return World(database)
-
-
-@pytest.fixture
-async def client(api_database: Database, world: World) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Settings.model_validate({"jwt_secret": JWT_SECRET}), api_database)
-    headers = bearer(world.account_id)
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://api/api/v1", headers=headers) as found:
-        yield found
 
 
 async def every_page(client: httpx.AsyncClient, path: str, name: str, **query: Any) -> list[dict[str, Any]]:

@@ -63,11 +63,6 @@ class Caller:
         return int((await self._client.get(f"{self._workflow}/goals")).json()["total"])
 
 
-@pytest.fixture
-async def world(database: Database) -> World:
-    return World(database)
-
-
 @asynccontextmanager
 async def calling(database: Database, world: World, scope: str) -> AsyncIterator[Caller]:
     app = create_app(Settings.model_validate({"jwt_secret": JWT_SECRET}), database)

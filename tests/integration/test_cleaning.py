@@ -17,11 +17,6 @@ from goalstream.storage.stats import statistics
 from tests.integration.builders import LATENESS, World, new_id
 
 
-@pytest.fixture
-async def world(database: Database) -> World:
-    return World(database)
-
-
 async def test_one_at_a_time_cleans(database: Database) -> None:
     cleaner = Cleaner(database)
     async with cleaner.turn() as mine, cleaner.turn() as theirs:

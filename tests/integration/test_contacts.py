@@ -17,11 +17,6 @@ SECRET = "ada@example.org"
 TABLES = ("matches", "achievements", "outbox", "audit", "enrollments", "enrollment_starts", "contact_merges")
 
 
-@pytest.fixture
-async def world(database: Database) -> World:
-    return World(database)
-
-
 async def places_of_the_secret(world: World) -> list[str]:
     """The tables in which the personal data is still found."""
     found = []

@@ -23,18 +23,13 @@ from goalstream.domain.goals import GoalVersion, PurchaseCriteria, TagCriteria
 from goalstream.errors import DatabaseUnavailable
 from goalstream.storage.goal_changes import LOCK
 from goalstream.storage.outbox import Outbox
-from goalstream.storage.pool import Connection, Database
+from goalstream.storage.pool import Connection
 from tests.integration.builders import World, new_id
 from tests.integration.test_interleavings import until_somebody_waits
 
 ACHIEVED, EXIT = "workflow.goal.achieved", "workflow.exit.goal"
 SECRET = "claude@example.com"
 README = Path(__file__).parents[2] / "README.md"
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return World(database)
 
 
 @pytest.fixture

@@ -133,6 +133,15 @@ async def test_while_kafka_is_away_nothing_is_accepted(client: httpx.AsyncClient
     assert len(producer.sent) == 1
 
 
+async def test_an_api_that_was_given_no_intake_says_so(client: httpx.AsyncClient, app: FastAPI) -> None:
+    app.state.intake = None
+    headers = {"idempotency-key": new_id()}
+    for _ in range(2):
+        answer = await client.post(EVENTS, json=tag(new_id()), headers=headers)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+        assert "Kafka" in answer.json()["message"]
+
+
 async def test_a_broker_that_is_away_is_said_in_seconds(settings: Settings, api_database: Database) -> None:
     away = settings.model_copy(update={"kafka_bootstrap_servers": "127.0.0.1:1"})
     intake = intake_of(away)

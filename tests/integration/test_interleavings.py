@@ -13,7 +13,6 @@ import pytest
 
 from goalstream.domain.facts import Fact
 from goalstream.domain.goals import GoalVersion
-from goalstream.storage.pool import Database
 from tests.integration.builders import World, new_id
 
 WAIT_SECONDS = 10
@@ -87,11 +86,6 @@ PAIRS: list[Callable[[World, list[GoalVersion]], Pair]] = [
     match_and_deletion,
     merge_and_start,
 ]
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return World(database)
 
 
 @asynccontextmanager

@@ -19,11 +19,6 @@ from tests.integration.builders import World, new_id, topics
 ACHIEVED, REVOKED, EXIT = "workflow.goal.achieved", "workflow.goal.revoked", "workflow.exit.goal"
 
 
-@pytest.fixture
-async def world(database: Database) -> World:
-    return World(database)
-
-
 async def test_a_match_of_an_enrolled_contact_is_an_achievement_with_an_exit(world: World) -> None:
     goal = await world.add_goal()
     await world.tell(world.start())

@@ -22,11 +22,6 @@ WAIT_SECONDS = 10
 FIRST, HELD, ALSO_HELD, LAST = (f"{number}0000000-0000-4000-8000-000000000000" for number in range(1, 5))
 
 
-@pytest.fixture
-def world(database: Database) -> World:
-    return World(database)
-
-
 async def at_once(database: Database, held: str, *statements: Awaitable[object]) -> None:
     """Lets statements begin while some rows are held, until all wait; then lets them go on."""
     async with database.transaction() as holder:

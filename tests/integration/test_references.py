@@ -21,11 +21,6 @@ from tests.integration.builders import World, new_id
 FORM = FormCriteria(form_id="form-1")
 
 
-@pytest.fixture
-async def world(database: Database) -> World:
-    return World(database)
-
-
 async def known(world: World, *criteria: Criteria, account_id: str | None = None) -> KnownReferences:
     async with world.database.transaction() as connection:
         return await known_references(connection, account_id or world.account_id, criteria)

@@ -23,11 +23,6 @@ PERCENTILES = ("median_time_to_goal_hours", "p90_time_to_goal_hours")
 
 
 @pytest.fixture
-async def world(database: Database) -> World:
-    return World(database)
-
-
-@pytest.fixture
 def rollup(database: Database) -> RollUp:
     """Of every workflow that anybody has entered."""
     return RollUp(database, live_enrollments=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import Any
@@ -10,30 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from goalstream.api.app import create_app
-from goalstream.config import Settings
 from goalstream.domain.goals import FormCriteria, TagCriteria
-from goalstream.storage.pool import Database
-from tests.conftest import JWT_SECRET
 from tests.integration.builders import World, new_id
-from tests.integration.serving import bearer
 from tests.integration.test_api_listings import every_page
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return World(database)
-
-
-@pytest.fixture
-async def client(api_database: Database, world: World) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(Settings.model_validate({"jwt_secret": JWT_SECRET}), api_database)
-    headers = bearer(world.account_id)
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://api/api/v1", headers=headers) as found:
-        yield found
 
 
 def rfc3339(moment: datetime) -> str:

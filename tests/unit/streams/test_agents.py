@@ -8,6 +8,7 @@ from typing import Any
 
 from goalstream.errors import TooManyDeadLetters
 from goalstream.streams.agents import BATCHES_IN_FLIGHT, agent
+from goalstream.streams.in_hand import InHand
 from tests.unit.streams.fakes import until
 
 
@@ -43,19 +44,19 @@ class FakeProcessor:
         self.gates = {batch: asyncio.Event() for batch in closed}
         self.steps: list[tuple[str, object]] = []
 
-    async def match(self, topic: str, batch: object) -> object:
+    async def match(self, topic: str, batch: Any) -> InHand:
         self.steps.append(("match", batch))
-        return batch
+        return InHand(topic, batch)
 
-    async def settle(self, batch: object) -> None:
-        if batch in self.gates:
-            await self.gates[batch].wait()
-        self.steps.append(("settle", batch))
+    async def settle(self, hand: InHand) -> None:
+        if hand.batch in self.gates:
+            await self.gates[hand.batch].wait()
+        self.steps.append(("settle", hand.batch))
 
-    async def finish(self, batch: object) -> None:
-        if batch in self.failures:
-            raise self.failures[batch]
-        self.steps.append(("finish", batch))
+    async def finish(self, hand: InHand) -> None:
+        if hand.batch in self.failures:
+            raise self.failures[hand.batch]
+        self.steps.append(("finish", hand.batch))
 
 
 async def run(failures: dict[object, Exception]) -> tuple[list[FakeEvent], list[Exception], FakeStream]:

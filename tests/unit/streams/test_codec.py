@@ -16,6 +16,7 @@ from goalstream.domain.facts import EnrollmentEnd, EnrollmentStart, WorkflowStat
 from goalstream.domain.references import ReferenceChange, ReferenceKind
 from goalstream.errors import InvalidRecord
 from goalstream.streams.codec import decode
+from goalstream.streams.envelope import open_envelope, traceparent_of
 from goalstream.streams.outlines import AnyRawOutline, outline_of
 from goalstream.streams.topics import EVENT_TOPICS, READ_TOPICS
 from goalstream.streams.usual import MIN_BYTES_TO_NEST_TOO_DEEP, usual_reader
@@ -115,6 +116,17 @@ def test_a_traceparent_header_is_carried_and_a_malformed_one_is_not() -> None:
     assert event(headers=[("traceparent", trace.encode())]).traceparent == trace
     assert event(structured(traceparent=trace)).traceparent == trace
     assert event(headers=[("traceparent", b"rubbish")]).traceparent is None
+
+
+def test_a_broken_record_is_in_the_trace_that_a_sound_one_would_be_in() -> None:
+    trace, other = (f"00-{digit * 32}-b7ad6b7169203331-01" for digit in "ab")
+    for headers in (
+        [("ce_traceparent", other), ("Traceparent", trace)],
+        [("traceparent", other), ("traceparent", trace)],
+    ):
+        sent = [(name, text.encode()) for name, text in headers]
+        assert open_envelope(b'{"specversion": "1.0", "id": "1"}', sent[1:]).traceparent == trace
+        assert traceparent_of(record(b"no JSON", headers=[*sent, ("x", b"\xff")])) == trace
 
 
 def test_ids_are_written_in_lower_case() -> None:
