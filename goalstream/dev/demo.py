@@ -46,7 +46,7 @@ LOOK_SECONDS = 1.0
 
 EARLY_LINES = 20
 TOKEN_SECONDS = 7 * 24 * 3600
-SCOPE = "goals:read goals:write operator"
+SCOPE = "goals:read goals:write webhooks:read webhooks:write operator"
 
 _Result = TypeVar("_Result")
 
@@ -146,6 +146,7 @@ class Demo:
         listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         tasks += [self._spawn(work, stack) for work in (worker.failed(), _serve(settings, listening))]
         addresses = await _unless_one_fails(tasks, self._show_start(settings, worker, listening))
+        tasks.append(self._spawn(_deliver(settings), stack))
         told = story if self._options.simulate else None
         going_on = (
             self._tell(worker) if self._terminal is None else self._live(self._terminal, addresses, worker, crm, told)
@@ -295,6 +296,14 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
     await asyncio.wait([task], timeout=STOP_SECONDS)
     if task.done() and not task.cancelled():
         task.exception()
+
+
+async def _deliver(settings: Settings) -> None:
+    """Webhooks, which nobody waits for at the start."""
+    await asyncio.to_thread(importlib.import_module, "goalstream.deliverer")
+    from goalstream.deliverer import Deliverer
+
+    await Deliverer(settings).run()
 
 
 async def _serve(settings: Settings, listening: asyncio.Future[int]) -> None:

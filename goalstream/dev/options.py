@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import ipaddress
 import secrets
 import socket
@@ -12,6 +14,11 @@ from pathlib import Path
 from goalstream.config import Settings
 from goalstream.dev.feed import FETCH_MAX_WAIT_MS
 from goalstream.errors import OperatorError
+
+ENCRYPTION_KEY = base64.b64encode(hashlib.sha256(b"goalstream dev").digest()).decode()
+"""The same for each run, since a database may be kept; whoever can read that may read all of it."""
+
+LOOPBACK = "127.0.0.0/8,::1/128"
 
 PARTITIONS = 2
 """Of each topic. The embedded Kafka keeps up to 5 MiB of every partition in memory."""
@@ -79,6 +86,8 @@ def make_settings(options: DevOptions, *, kafka: str, database_url: str) -> Sett
         "http_port": options.http_port,
         "metrics_port": 0,
         "jwt_secret": secrets.token_urlsafe(48),
+        "encryption_keys": ENCRYPTION_KEY,
+        "webhook_private_networks": LOOPBACK,
         "activation_delay_seconds": 0,
         "log_format": "console",
         "log_level": "error",
