@@ -12,7 +12,8 @@ import gc
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -80,8 +81,19 @@ class Steady:
     machine_busy_share: float
 
 
-async def measure(kafka: str, database_url: str, options: argparse.Namespace) -> dict[str, dict[str, report.Value]]:
-    """One whole run: workers that have read all enrollments, then events at a steady rate."""
+@asynccontextmanager
+async def nothing(workload: Workload) -> AsyncIterator[None]:
+    """Goes on beside a run."""
+    yield
+
+
+async def measure(
+    kafka: str,
+    database_url: str,
+    options: argparse.Namespace,
+    beside: Callable[[Workload], AbstractAsyncContextManager[None]] = nothing,
+) -> dict[str, dict[str, report.Value]]:
+    """One whole run: workers that have read all enrollments, then events at a steady rate; `beside` begins before these."""
     events = round(options.rate * (options.warm_up + options.seconds))
     workload, stopwatch = Workload(kafka, database_url, seed=options.seed), Stopwatch()
     await workload.create_goals()
@@ -92,7 +104,7 @@ async def measure(kafka: str, database_url: str, options: argparse.Namespace) ->
         environment = workload.environment() | options.settings
         with running_workers(environment, options.workers, are_static=options.static_members) as workers:
             await _wait_until_enrolled(observer, options.workers)
-            async with _achieved_consumer(workload) as consumer:
+            async with beside(workload), _achieved_consumer(workload) as consumer:
                 reading = asyncio.create_task(_read(consumer, stopwatch))
                 restarting = asyncio.create_task(_restart_in_turn(workers, observer, options))
                 steady = await _produce(workload, stopwatch, workers, events, options)
