@@ -121,6 +121,8 @@ class Kafka:
                 return f"does not take {self.sasl_mechanism}", "look at GOALSTREAM_KAFKA_SASL_MECHANISM"
             case IllegalSaslStateError():
                 return f"asks for no user, so it does not speak {self.security_protocol}", protocol
+            case asyncio.CancelledError():  # the cause of a TimeoutError: we have waited long enough
+                return f"does not answer within {ASK_MS // 1000} s", ""
             case KafkaError() as other:
                 return f"does not answer: {other}", ""
             case other:

@@ -48,6 +48,20 @@ async def test_brokers_that_are_not_there_are_unavailable() -> None:
     await brokers.close()
 
 
+async def test_a_broker_that_hangs_is_said_not_to_answer() -> None:
+    never = asyncio.Event()
+
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await never.wait()
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        told = await Kafka(bootstrap_servers=address).unavailable(KafkaConnectionError())
+        never.set()
+    assert str(told) == f"Kafka at {address} does not answer within 1 s"
+
+
 class ClientOfFencedBrokers(AIOKafkaClient):  # type: ignore[misc]  # aiokafka has no types
     """As when a broker has just come back: what it hears first is that there are no brokers."""
 
