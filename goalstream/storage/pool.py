@@ -60,6 +60,11 @@ def _unavailable(error: Exception) -> DatabaseUnavailable:
                 "PostgreSQL does not speak TLS",
                 advice="set ssl=on there, or look at sslmode in GOALSTREAM_DATABASE_URL",
             )
+        case PermissionError(filename=str(file)):  # asyncpg looks for certificates there, whatever the URL names
+            return DatabaseUnavailable(
+                f"PostgreSQL is not asked: {file} may not be looked at",
+                advice="set HOME to a folder of the user that goalstream runs as",
+            )
         case asyncpg.ClientConfigurationError():
             first_line = str(error).partition("\n")[0]
             return DatabaseUnavailable(

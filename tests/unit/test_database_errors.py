@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import asyncpg
 import pytest
 
@@ -37,6 +41,21 @@ REFUSED = [
 def test_what_may_pass_is_waited_out(error: Exception) -> None:
     with pytest.raises(DatabaseUnavailable), translated_errors():
         raise error
+
+
+def test_a_home_that_is_somebody_elses_is_told_in_words(tmp_path: Path) -> None:
+    folder = tmp_path / ".postgresql"
+    folder.mkdir(mode=0)
+    code = (
+        "import asyncio, os; from goalstream.storage.migrate import pending\n"
+        "if os.getuid() == 0: os.setresuid(65534, 65534, 65534)\n"
+        "asyncio.run(pending('postgresql://nobody@127.0.0.1:1/nothing'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env={"HOME": str(tmp_path)}, capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == (
+        f"goalstream.errors.DatabaseUnavailable: PostgreSQL is not asked: {folder}/postgresql.key may not be looked at:"
+        " set HOME to a folder of the user that goalstream runs as"
+    )
 
 
 @pytest.mark.parametrize("error", REFUSED, ids=lambda error: type(error).__name__)
