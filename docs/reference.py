@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 import typer
 import yaml  # type: ignore[import-untyped]
 from prometheus_client import REGISTRY
-from pydantic import SecretStr
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
+from docs.words import (
+    default_of_setting,
+    definitions,
+    kind_of_schema,
+    kind_of_setting,
+    parameter,
+    sentence,
+    table,
+    without_parameter,
+)
 from goalstream.api.app import create_app
 from goalstream.cli.program import app as program
 from goalstream.config import PREFIX, Settings
@@ -50,7 +57,10 @@ def write(folder: Path) -> None:
 def configuration() -> str:
     """Every setting: name, what it may be, default, meaning."""
     rows = [
-        (f"`{PREFIX}{name.upper()}`", f"{_sentence(field.description or '')}\\\n*{_kind(field)}{_default(field)}*")
+        (
+            f"`{PREFIX}{name.upper()}`",
+            f"{sentence(field.description or '')}\\\n*{kind_of_setting(field)}{default_of_setting(field)}*",
+        )
         for name, field in Settings.model_fields.items()
     ]
     return f"""# Settings
@@ -61,7 +71,7 @@ that `GOALSTREAM_SECRETS_DIR` names; else it has its default. Yours to set are `
 once, a line each, with exit code 2. `goalstream config` shows what is in force and where it comes from; secrets stay hidden. A change
 takes effect when a process is started again.
 
-{_definitions(rows)}"""
+{definitions(rows)}"""
 
 
 def commands() -> str:
@@ -77,12 +87,16 @@ def _commands(command: Any, name: str, level: int) -> Iterable[str]:
     help_text = (command.help or "").strip()
     if inner := getattr(command, "commands", None):
         if level > 1:
-            yield f"## {name}\n\n{_sentence(help_text)}\n"
+            yield f"## {name}\n\n{sentence(help_text)}\n"
         for other in inner.values():
             yield from _commands(other, f"{name} {other.name}", level + 1)
         return
-    rows = [(_parameter(one), _sentence(one.help or "") + _given(one)) for one in command.params if one.name != "help"]
-    yield f"{'#' * level} {name}\n\n{help_text}\n\n{_definitions(rows)}"
+    rows = [
+        (parameter(one), sentence(one.help or "") + without_parameter(one))
+        for one in command.params
+        if one.name != "help"
+    ]
+    yield f"{'#' * level} {name}\n\n{help_text}\n\n{definitions(rows)}"
 
 
 def operations() -> str:
@@ -115,7 +129,7 @@ def _operation(method: str, path: str, operation: dict[str, Any], schemas: dict[
     rows = [
         (
             f"`{one['name']}` *in {'the ' if one['in'] != 'header' else 'a '}{one['in']}*",
-            _sentence(one.get("description", "") or _schema_kind(one["schema"], schemas)),
+            sentence(one.get("description", "") or kind_of_schema(one["schema"], schemas)),
         )
         for one in operation.get("parameters", [])
     ]
@@ -125,7 +139,7 @@ def _operation(method: str, path: str, operation: dict[str, Any], schemas: dict[
         if status not in ("401", "403", "429", "503") and (text := _answer(answer))
     ]
     text = f"### {operation['summary']}\n\n`{method} {path}` · scope {scopes}\n\n{operation.get('description', '')}\n\n"
-    text += _definitions(rows) + "\n" + _table(("answers", "with"), answers)
+    text += definitions(rows) + "\n" + table(("answers", "with"), answers)
     return text + "".join(
         _example(answer, schemas) for status, answer in operation["responses"].items() if status < "300"
     )
@@ -172,11 +186,11 @@ def _topic(contract: Contract, channel: dict[str, Any]) -> str:
     rows = [
         (
             f"`{name}`{' *needed*' if name in required else ''}",
-            _sentence(part.get("description", "")) or _sentence(_schema_kind(part, parts)),
+            sentence(part.get("description", "")) or sentence(kind_of_schema(part, parts)),
         )
         for name, part in data.get("properties", {}).items()
     ]
-    text = f"## {contract.topic}\n\n{channel['title']}. {channel['description']}\n\n{_definitions(rows)}"
+    text = f"## {contract.topic}\n\n{channel['title']}. {channel['description']}\n\n{definitions(rows)}"
     examples = schemas_folder() / contract.topic / "examples" / "valid"
     usual = [one for name in ("complete", "letter") if (one := examples / f"{name}.json").exists()]
     shown = (usual or sorted(examples.glob("*.json")))[0]
@@ -196,7 +210,7 @@ def metrics_page() -> str:
     rows = [
         (
             f"`{name}{'_total' if family.type == 'counter' else ''}`",
-            f"{_sentence(family.documentation)}\\\n*{family.type} of"
+            f"{sentence(family.documentation)}\\\n*{family.type} of"
             f" {_process(name)}"
             f"{', by ' if declared[name]._labelnames else ''}{', '.join(f'`{one}`' for one in declared[name]._labelnames)}*",
         )
@@ -207,7 +221,7 @@ def metrics_page() -> str:
 At `/metrics`: a worker's on `GOALSTREAM_METRICS_PORT`, the API's on its own port. Every series is there from the start, labels are
 bounded. Histograms of latency carry exemplars that lead to traces (OpenMetrics). Faust's own begin with `faust_`.
 
-{_definitions(rows)}"""
+{definitions(rows)}"""
 
 
 def alerts() -> str:
@@ -220,92 +234,10 @@ def alerts() -> str:
             wait = f", for {rule['for']}" if "for" in rule else ""
             summary = re.sub(r"{{ \$labels\.(\w+) }}", r"*\1*", rule["annotations"]["summary"])
             parts.append(
-                f"## {rule['alert']}\n\n{_sentence(summary)} Severity `{rule['labels']['severity']}`{wait};"
+                f"## {rule['alert']}\n\n{sentence(summary)} Severity `{rule['labels']['severity']}`{wait};"
                 f" [what to do](../runbook.md#{anchor}).\n\n```text\n{rule['expr'].strip()}\n```\n"
             )
     return "\n".join(parts)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|').replace(chr(10), ' ') for cell in line)} |\n" for line in lines
-    )
-
-
-def _definitions(rows: Iterable[tuple[str, str]]) -> str:
-    """Names, each with its meaning below it: readable on a phone too."""
-    return "\n".join(f"{name}\n: {meaning.replace(chr(10), chr(10) + '  ')}\n" for name, meaning in rows if meaning)
-
-
-def _sentence(text: str) -> str:
-    """With a capital, unless it begins with a name, and a full stop."""
-    text = " ".join(text.split())
-    if not text:
-        return ""
-    first = text.split()[0]
-    is_name = not re.fullmatch(r"[a-z]+('s|-[a-z]+)?[,;:]?", first)
-    return (text if is_name else text[0].upper() + text[1:]) + ("" if text[-1] in ".!?:" else ".")
-
-
-def _kind(field: FieldInfo) -> str:
-    kind: Any = field.annotation
-    options = [one for one in get_args(kind) if one is not type(None)]
-    if str(get_origin(kind)).endswith("Literal"):
-        return " or ".join(f"`{one}`" for one in options)
-    kind = options[0] if options else kind
-    name = {str: "text", int: "integer", float: "number", bool: "true or false", SecretStr: "secret"}[kind]
-    bounds = [
-        f"{mark} {getattr(one, attribute)}"
-        for one in field.metadata
-        for attribute, mark in _BOUNDS.items()
-        if hasattr(one, attribute)
-    ]
-    return ", ".join([name, *bounds])
-
-
-_BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-
-
-def _default(field: FieldInfo) -> str:
-    value = field.default
-    if value is None or value is PydanticUndefined or value == "":
-        return ""
-    return f"; by default `{value.get_secret_value() if isinstance(value, SecretStr) else value}`"
-
-
-def _parameter(one: Any) -> str:
-    if one.param_type_name == "argument":
-        return f"`{one.name.upper()}{'…' if one.nargs == -1 else ''}`"
-    return ", ".join(f"`{name}`" for name in (*one.opts, *one.secondary_opts))
-
-
-def _given(one: Any) -> str:
-    """What holds of a parameter that is not given."""
-    if one.required:
-        return " *Needed.*"
-    default = one.default() if callable(one.default) else one.default
-    if default in (None, "", ()) or default == []:
-        return ""
-    if isinstance(default, bool):
-        return f" *By default `{one.opts[0]}`.*" if default else ""
-    shown = " ".join(map(str, default)) if isinstance(default, list | tuple) else default
-    return f" *By default `{shown}`.*"
-
-
-def _schema_kind(schema: dict[str, Any], others: dict[str, Any]) -> str:
-    """What a value may be in words; `others` are what a schema may refer to, by name."""
-    if "$ref" in schema:
-        other = others[schema["$ref"].rpartition("/")[2]]
-        return _schema_kind(other, others) if "enum" in other else str(other.get("title", ""))
-    if "enum" in schema:
-        return "one of " + ", ".join(f"`{one}`" for one in schema["enum"] if one is not None)
-    if schema.get("format") == "uuid":
-        return "a UUID"
-    if "anyOf" in schema:
-        return " or ".join(_schema_kind(one, others) for one in schema["anyOf"] if one.get("type") != "null")
-    kind = schema.get("format") or schema.get("type") or ""
-    return kind if isinstance(kind, str) else " or ".join(one for one in kind if one != "null")
 
 
 if __name__ == "__main__":
