@@ -12,11 +12,12 @@ from heapq import merge
 from itertools import dropwhile, islice
 from typing import Any, NamedTuple
 
-from goalstream.domain.explanation import Walk, not_enrolled
+from goalstream.domain.explanation import not_enrolled
 from goalstream.domain.facts import ContactMerge, Match
 from goalstream.domain.goals import criteria_document
 from goalstream.domain.messages import achievement_state, event_document
 from goalstream.domain.spans import LAST
+from goalstream.domain.walk import Walk
 from goalstream.errors import GoalNotFound
 from goalstream.storage import codecs
 from goalstream.storage.codecs import digest

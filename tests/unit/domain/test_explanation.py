@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from goalstream.domain.achievements import Achievement, changes
-from goalstream.domain.explanation import Explanation, Walk, not_enrolled
+from goalstream.domain.explanation import Explanation, not_enrolled
 from goalstream.domain.facts import Match
 from goalstream.domain.settlement import Verdict
+from goalstream.domain.walk import Walk
 from tests.unit.domain.builders import (
     LATENESS,
     at,
