@@ -16,8 +16,10 @@ GoalstreamError
 │   └── DuplicateGoal        the same type and criteria already exist in this workflow
 ├── NotEligible              what was recorded achieves nothing for this enrollment; `reason` is the verdict
 ├── GoalNotFound             no such goal in this account and workflow
+├── WebhookLimitExceeded     the account has as many webhooks as it may have
+├── WebhookNotFound          no such webhook in this account, or no such delivery to it
 ├── LetterNotFound           no such dead letters; carries their ids
-├── StaleVersion             somebody changed the goal in the meantime
+├── StaleVersion             somebody changed it in the meantime
 └── OperatorError            a person must act; the text says what to do
     ├── SettingsError        wrong settings or usage: exit code 2
     └── TooManyDeadLetters   the contract seems to have changed: stop, exit code 1
@@ -146,6 +148,17 @@ class GoalNotFound(GoalstreamError):
     """No such goal in this account and workflow."""
 
 
+class WebhookLimitExceeded(GoalstreamError):
+    """The account already has the maximum number of webhooks."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Maximum of {limit} webhooks per account exceeded")
+
+
+class WebhookNotFound(GoalstreamError):
+    """No such webhook in this account, or no such delivery to it."""
+
+
 class LetterNotFound(GoalstreamError):
     """There are no dead letters with these ids, or they are too old to be looked at."""
 
@@ -155,10 +168,10 @@ class LetterNotFound(GoalstreamError):
 
 
 class StaleVersion(GoalstreamError):
-    """The goal was changed in the meantime; `current_version` is what it is now."""
+    """What should be changed (`what`) was changed in the meantime; `current_version` is what it is now."""
 
-    def __init__(self, current_version: int) -> None:
-        super().__init__(f"The goal was changed in the meantime: its version is now {current_version}")
+    def __init__(self, current_version: int, *, what: str = "goal") -> None:
+        super().__init__(f"The {what} was changed in the meantime: its version is now {current_version}")
         self.current_version = current_version
 
 

@@ -9,7 +9,21 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from goalstream import __version__
-from goalstream.api import activation, dead_letters, events, feed, goals, history, listings, me, pages, stats, why
+from goalstream.api import (
+    activation,
+    dead_letters,
+    deliveries,
+    events,
+    feed,
+    goals,
+    history,
+    listings,
+    me,
+    pages,
+    stats,
+    webhooks,
+    why,
+)
 from goalstream.api.console import page
 from goalstream.api.console.page import Examples
 from goalstream.api.contract import complete_openapi
@@ -21,6 +35,7 @@ from goalstream.api.hardening import REQUEST_ID, Hardening
 from goalstream.api.idempotency import REPLAYED
 from goalstream.api.problems import add_problem_handlers
 from goalstream.api.rate_limit import RateLimit
+from goalstream.api.sealing import seal_of
 from goalstream.config import Settings
 from goalstream.observability.metrics import is_none_of_api
 from goalstream.observability.probes import probe_routes
@@ -57,6 +72,7 @@ def create_app(
     app.state.database = database
     app.state.gate = gate
     app.state.rate_limit = RateLimit(settings.rate_limit_per_minute)
+    app.state.seal = seal_of(settings)
     app.state.feeds = OpenFeeds()
     app.state.intake = intake
     app.state.dead_letters = letters
@@ -71,6 +87,8 @@ def create_app(
     app.include_router(events.router)
     app.include_router(feed.router)
     app.include_router(dead_letters.router)
+    app.include_router(webhooks.router)
+    app.include_router(deliveries.router)
     app.include_router(me.router)
     app.include_router(pages.router)
     app.include_router(page.router)

@@ -8,15 +8,17 @@ from typing import Any
 from goalstream.api.documents import ProblemDocument
 from goalstream.api.examples import EXAMPLES, problem_example
 from goalstream.api.schemas import SCHEMAS
+from goalstream.api.webhook_bodies import WEBHOOK_SCHEMAS
+from goalstream.api.webhook_documents import WEBHOOK_EXAMPLES
 from goalstream.domain.goals import GoalType
 
 Responses = dict[int | str, dict[str, Any]]
 
 
 _HEADERS = {
-    "ETag": "the goal's version, for If-Match and If-None-Match",
+    "ETag": "the version, for If-Match and If-None-Match",
     "Effective-From": "from when the change holds, RFC 3339",
-    "Location": "where the goal is",
+    "Location": "where it is",
     "Link": "pages: rel=first, rel=prev of one cut out by offset, and rel=next if there is one",
     "WWW-Authenticate": "how to authenticate",
     "Retry-After": "seconds",
@@ -80,8 +82,8 @@ def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem | {"title": "Problem"}
-    schemas |= SCHEMAS
-    for name, example in EXAMPLES.items():
+    schemas |= {**SCHEMAS, **WEBHOOK_SCHEMAS}
+    for name, example in {**EXAMPLES, **WEBHOOK_EXAMPLES}.items():
         schemas[name]["examples"] = [example]
     for operations in document["paths"].values():
         for operation in operations.values():

@@ -27,6 +27,8 @@ from goalstream.errors import (
     ReferenceNotFound,
     StaleVersion,
     Unavailable,
+    WebhookLimitExceeded,
+    WebhookNotFound,
 )
 
 log = structlog.get_logger()
@@ -117,7 +119,9 @@ def translate(error: Exception) -> ApiError:
             return ApiError(409, str(error), error="duplicate_goal", problems=error.problems)
         case InvalidGoal():
             return ApiError(422, str(error), problems=error.problems)
-        case GoalNotFound() | LetterNotFound():
+        case WebhookLimitExceeded():
+            return ApiError(400, str(error), error="webhook_limit_exceeded")
+        case GoalNotFound() | LetterNotFound() | WebhookNotFound():
             return ApiError(404, str(error))
         case StaleVersion():
             return ApiError(412, str(error), headers={"ETag": f'"{error.current_version}"'})
@@ -150,6 +154,8 @@ def add_problem_handlers(app: FastAPI) -> None:
         InvalidGoal,
         GoalNotFound,
         LetterNotFound,
+        WebhookLimitExceeded,
+        WebhookNotFound,
         StaleVersion,
         *_AWAY,
         RequestValidationError,
