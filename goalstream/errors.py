@@ -14,10 +14,13 @@ GoalstreamError
 │   ├── ReferenceNotFound    the criteria name by id what the CRM does not have
 │   ├── GoalLimitExceeded    the workflow has as many goals as it may have
 │   └── DuplicateGoal        the same type and criteria already exist in this workflow
+├── InvalidMapping           what a hook should make events by cannot be accepted; carries every problem found
 ├── NotEligible              what was recorded achieves nothing for this enrollment; `reason` is the verdict
 ├── GoalNotFound             no such goal in this account and workflow
+├── HookNotFound             no such hook in this account
+├── HookLimitExceeded        the account has as many hooks as it may have
 ├── LetterNotFound           no such dead letters; carries their ids
-├── StaleVersion             somebody changed the goal in the meantime
+├── StaleVersion             somebody changed it in the meantime
 └── OperatorError            a person must act; the text says what to do
     ├── SettingsError        wrong settings or usage: exit code 2
     └── TooManyDeadLetters   the contract seems to have changed: stop, exit code 1
@@ -130,6 +133,14 @@ class DuplicateGoal(InvalidGoal):
         super().__init__(Problem("/criteria", f"A goal with the same type and criteria already exists: {goal_id}"))
 
 
+class InvalidMapping(GoalstreamError):
+    """A mapping cannot be accepted."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(problems[0].message)
+        self.problems = problems
+
+
 class NotEligible(GoalstreamError):
     """What was recorded achieves nothing for the enrollment; `reason` is the verdict that refuses it.
 
@@ -146,6 +157,20 @@ class GoalNotFound(GoalstreamError):
     """No such goal in this account and workflow."""
 
 
+class HookNotFound(GoalstreamError):
+    """No such hook in this account."""
+
+    def __init__(self, hook_id: str) -> None:
+        super().__init__(f"There is no hook {hook_id}")
+
+
+class HookLimitExceeded(GoalstreamError):
+    """The account already has the maximum number of hooks."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Maximum of {limit} hooks per account exceeded")
+
+
 class LetterNotFound(GoalstreamError):
     """There are no dead letters with these ids, or they are too old to be looked at."""
 
@@ -155,10 +180,10 @@ class LetterNotFound(GoalstreamError):
 
 
 class StaleVersion(GoalstreamError):
-    """The goal was changed in the meantime; `current_version` is what it is now."""
+    """What should be changed (`what`) was changed in the meantime; `current_version` is what it is now."""
 
-    def __init__(self, current_version: int) -> None:
-        super().__init__(f"The goal was changed in the meantime: its version is now {current_version}")
+    def __init__(self, current_version: int, *, what: str = "goal") -> None:
+        super().__init__(f"The {what} was changed in the meantime: its version is now {current_version}")
         self.current_version = current_version
 
 

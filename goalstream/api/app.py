@@ -9,7 +9,22 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from goalstream import __version__
-from goalstream.api import activation, dead_letters, events, feed, goals, history, listings, me, pages, stats, why
+from goalstream.api import (
+    activation,
+    dead_letters,
+    events,
+    feed,
+    goals,
+    history,
+    hook_calls,
+    hook_trials,
+    hooks,
+    listings,
+    me,
+    pages,
+    stats,
+    why,
+)
 from goalstream.api.console import page
 from goalstream.api.console.page import Examples
 from goalstream.api.contract import complete_openapi
@@ -21,6 +36,7 @@ from goalstream.api.hardening import REQUEST_ID, Hardening
 from goalstream.api.idempotency import REPLAYED
 from goalstream.api.problems import add_problem_handlers
 from goalstream.api.rate_limit import RateLimit
+from goalstream.api.sealing import seal_of
 from goalstream.config import Settings
 from goalstream.errors import BrokerUnavailable
 from goalstream.observability.metrics import is_of_worker
@@ -30,6 +46,9 @@ from goalstream.storage.pool import Database
 
 class _Closed:
     """Takes no events."""
+
+    def check(self, account_id: str, documents: Sequence[bytes]) -> Sequence[Outcome]:
+        raise BrokerUnavailable("this process takes no events")
 
     async def accept(
         self, account_id: str, documents: Sequence[bytes], *, traceparent: str | None
@@ -67,6 +86,7 @@ def create_app(
     app.state.database = database
     app.state.gate = gate
     app.state.rate_limit = RateLimit(settings.rate_limit_per_minute)
+    app.state.seal = seal_of(settings)
     app.state.feeds = OpenFeeds()
     app.state.intake = intake or _Closed()
     app.state.dead_letters = letters
@@ -81,6 +101,9 @@ def create_app(
     app.include_router(events.router)
     app.include_router(feed.router)
     app.include_router(dead_letters.router)
+    app.include_router(hook_trials.router)
+    app.include_router(hooks.router)
+    app.include_router(hook_calls.router)
     app.include_router(me.router)
     app.include_router(pages.router)
     app.include_router(page.router)

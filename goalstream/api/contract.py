@@ -7,6 +7,8 @@ from typing import Any
 
 from goalstream.api.documents import ProblemDocument
 from goalstream.api.examples import EXAMPLES, problem_example
+from goalstream.api.hook_documents import HOOK_EXAMPLES
+from goalstream.api.hook_schemas import HOOK_SCHEMAS
 from goalstream.api.schemas import SCHEMAS
 from goalstream.domain.goals import GoalType
 
@@ -14,9 +16,9 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 _HEADERS = {
-    "ETag": "the goal's version, for If-Match and If-None-Match",
+    "ETag": "the version, for If-Match and If-None-Match",
     "Effective-From": "from when the change holds, RFC 3339",
-    "Location": "where the goal is",
+    "Location": "where it is",
     "Link": "pages: rel=first, rel=prev of one cut out by offset, and rel=next if there is one",
     "WWW-Authenticate": "how to authenticate",
     "Retry-After": "seconds",
@@ -34,6 +36,9 @@ _HEADERS_OF_PROBLEMS = {
 }
 _PROBLEMS_OF_ALL = (401, 403, 429, 503)
 """What every operation may answer, whatever it does: who asks is not let in, asks too often, or cannot be told."""
+
+_PROBLEMS_OF_PUBLIC = (401, 429, 503)
+"""The same where a signature stands for a token."""
 
 _PROBLEMS_OF_BODIES = (408,)
 
@@ -59,8 +64,23 @@ def links_to_goal() -> dict[str, Any]:
     }
 
 
-def problems(*statuses: int) -> Responses:
+def links_to_hook() -> dict[str, Any]:
+    """Where to go on with the hook that an answer holds."""
+    hook = {"hook_id": "$response.body#/id"}
+    with_etag = hook | {"If-Match": "$response.header.ETag"}
+    return {
+        "links": {
+            "show": {"operationId": "getHook", "parameters": hook},
+            "change": {"operationId": "changeHook", "parameters": with_etag},
+            "delete": {"operationId": "deleteHook", "parameters": with_etag},
+            "calls": {"operationId": "listHookCalls", "parameters": hook},
+        }
+    }
+
+
+def problems(*statuses: int, is_public: bool = False) -> Responses:
     """The descriptions of problems that an operation can answer with, beside those of all operations."""
+    of_all = _PROBLEMS_OF_PUBLIC if is_public else _PROBLEMS_OF_ALL
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {
@@ -68,7 +88,7 @@ def problems(*statuses: int) -> Responses:
             "content": {"application/problem+json": {"schema": schema, "example": problem_example(status)}},
             **headers(*_HEADERS_OF_PROBLEMS.get(status, ())),
         }
-        for status in sorted({*statuses, *_PROBLEMS_OF_ALL, *(_PROBLEMS_OF_BODIES if 413 in statuses else ())})
+        for status in sorted({*statuses, *of_all, *(_PROBLEMS_OF_BODIES if 413 in statuses else ())})
     }
 
 
@@ -80,8 +100,8 @@ def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem | {"title": "Problem"}
-    schemas |= SCHEMAS
-    for name, example in EXAMPLES.items():
+    schemas |= {**SCHEMAS, **HOOK_SCHEMAS}
+    for name, example in {**EXAMPLES, **HOOK_EXAMPLES}.items():
         schemas[name]["examples"] = [example]
     for operations in document["paths"].values():
         for operation in operations.values():

@@ -5,16 +5,16 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from goalstream.api.auth import Reader, Writer
 from goalstream.api.bodies import parse_changes, parse_new_goal, parse_object, read_json, read_object
 from goalstream.api.contract import headers, links_to_goal, problems
 from goalstream.api.cursors import Cursor, Limit, decode_cursor, encode_cursor, moment, page, uuid
 from goalstream.api.documents import GoalDocument, GoalList
+from goalstream.api.etags import IfMatch, IfNoneMatch, etag, expected_version, not_modified, require_if_match
 from goalstream.api.idempotency import REPLAYED, IdempotencyKey, answer_once
 from goalstream.api.parts import Id, json_response, path_uuid
-from goalstream.api.problems import ApiError
 from goalstream.api.schemas import body
 from goalstream.api.tokens import Principal
 from goalstream.storage.goal_versions import Goal
@@ -23,7 +23,6 @@ from goalstream.storage.pool import Transactions
 
 router = APIRouter(prefix="/api/v1/workflows/{workflow_id}", tags=["goals"])
 
-IfMatch = Annotated[str | None, Header(alias="If-Match", description="the ETag last read")]
 _WRITTEN = headers("ETag", "Effective-From")
 
 
@@ -103,21 +102,15 @@ async def list_goals(
     responses={200: headers("ETag"), 304: {"description": "Not modified", **headers("ETag")}, **problems(404, 422)},
 )
 async def get_goal(
-    workflow_id: Id,
-    goal_id: Id,
-    request: Request,
-    reader: Reader,
-    if_none_match: Annotated[
-        str | None, Header(alias="If-None-Match", description="ETags that are known; 304 if it still is one")
-    ] = None,
+    workflow_id: Id, goal_id: Id, request: Request, reader: Reader, if_none_match: IfNoneMatch = None
 ) -> Response:
     """The newest version, which may not be in force yet."""
     goal = await _book(request, reader).get(path_uuid(workflow_id), path_uuid(goal_id))
-    etag = _etag(goal)
-    if if_none_match is not None and _names(if_none_match, etag, is_strong=False):
-        return Response(status_code=304, headers={"ETag": etag})
+    version = goal.version.version
+    if known := not_modified(if_none_match, version):
+        return known
     response = json_response(goal.document())
-    response.headers["ETag"] = etag
+    response.headers["ETag"] = etag(version)
     return response
 
 
@@ -134,8 +127,7 @@ async def change_goal(
 ) -> Response:
     """A new version; the same one when nothing changes. `criteria` replaces, `window: null` removes."""
     workflow_id, goal_id = path_uuid(workflow_id), path_uuid(goal_id)
-    if if_match is None:
-        raise ApiError(428, "Send If-Match with the ETag that you last read")
+    if_match = require_if_match(if_match)
     document = await read_object(request)
     book = _book(request, writer)
     current = await book.get(workflow_id, goal_id)
@@ -143,7 +135,7 @@ async def change_goal(
         workflow_id,
         goal_id,
         parse_changes(document, current.version.goal_type),
-        expected_version=_expected(if_match, current),
+        expected_version=expected_version(if_match, current.version.version),
         actor=writer.subject,
     )
     return _written(goal, 200)
@@ -165,7 +157,8 @@ async def delete_goal(
     book = _book(request, writer)
     expected = None
     if if_match is not None:
-        expected = _expected(if_match, await book.get(workflow_id, goal_id))
+        current = await book.get(workflow_id, goal_id)
+        expected = expected_version(if_match, current.version.version)
     goal = await book.delete(workflow_id, goal_id, expected_version=expected, actor=writer.subject)
     return Response(status_code=204, headers={"Effective-From": _rfc3339(goal.version.effective_from)})
 
@@ -182,26 +175,9 @@ def _book(request: Request, principal: Principal, database: Transactions | None 
 
 def _written(goal: Goal, status: int) -> Response:
     response = json_response(goal.document(), status)
-    response.headers["ETag"] = _etag(goal)
+    response.headers["ETag"] = etag(goal.version.version)
     response.headers["Effective-From"] = _rfc3339(goal.version.effective_from)
     return response
-
-
-def _etag(goal: Goal) -> str:
-    return f'"{goal.version.version}"'
-
-
-def _names(header: str, etag: str, *, is_strong: bool) -> bool:
-    """Whether an If-Match header, which compares strongly (RFC 9110), or an If-None-Match header names an ETag."""
-    named = (part.strip() for part in header.split(","))
-    return header.strip() == "*" or etag in (part if is_strong else part.removeprefix("W/") for part in named)
-
-
-def _expected(if_match: str, current: Goal) -> int | None:
-    """The version that a header asks for: the current one if it names it, else one that is stale."""
-    if if_match.strip() == "*":
-        return None
-    return current.version.version if _names(if_match, _etag(current), is_strong=True) else 0
 
 
 def _rfc3339(moment: datetime) -> str:
