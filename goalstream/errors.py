@@ -14,10 +14,13 @@ GoalstreamError
 │   ├── ReferenceNotFound    the criteria name by id what the CRM does not have
 │   ├── GoalLimitExceeded    the workflow has as many goals as it may have
 │   └── DuplicateGoal        the same type and criteria already exist in this workflow
+├── InvalidMapping           what a hook should make events by cannot be accepted; carries every problem found
 ├── NotEligible              what was recorded achieves nothing for this enrollment; `reason` is the verdict
 ├── GoalNotFound             no such goal in this account and workflow
 ├── WebhookLimitExceeded     the account has as many webhooks as it may have
 ├── WebhookNotFound          no such webhook in this account, or no such delivery to it
+├── HookNotFound             no such hook in this account
+├── HookLimitExceeded        the account has as many hooks as it may have
 ├── LetterNotFound           no such dead letters; carries their ids
 ├── StaleVersion             somebody changed it in the meantime
 └── OperatorError            a person must act; the text says what to do
@@ -132,6 +135,14 @@ class DuplicateGoal(InvalidGoal):
         super().__init__(Problem("/criteria", f"A goal with the same type and criteria already exists: {goal_id}"))
 
 
+class InvalidMapping(GoalstreamError):
+    """A mapping cannot be accepted."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__(problems[0].message)
+        self.problems = problems
+
+
 class NotEligible(GoalstreamError):
     """What was recorded achieves nothing for the enrollment; `reason` is the verdict that refuses it.
 
@@ -157,6 +168,20 @@ class WebhookLimitExceeded(GoalstreamError):
 
 class WebhookNotFound(GoalstreamError):
     """No such webhook in this account, or no such delivery to it."""
+
+
+class HookNotFound(GoalstreamError):
+    """No such hook in this account."""
+
+    def __init__(self, hook_id: str) -> None:
+        super().__init__(f"There is no hook {hook_id}")
+
+
+class HookLimitExceeded(GoalstreamError):
+    """The account already has the maximum number of hooks."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Maximum of {limit} hooks per account exceeded")
 
 
 class LetterNotFound(GoalstreamError):

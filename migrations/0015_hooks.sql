@@ -28,7 +28,7 @@ create table hook_calls (
     primary key (account_id, hook_id, call_id)
 );
 -- Serves: the calls of a hook, newest first.
-create index hook_calls_log on hook_calls (account_id, hook_id, received_at desc, call_id);
+create index hook_calls_log on hook_calls (account_id, hook_id, received_at desc, call_id desc);
 -- Serves: the removal of what is old.
 create index hook_calls_by_time on hook_calls (received_at);
 

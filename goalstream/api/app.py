@@ -17,6 +17,9 @@ from goalstream.api import (
     feed,
     goals,
     history,
+    hook_calls,
+    hook_trials,
+    hooks,
     listings,
     me,
     pages,
@@ -89,6 +92,9 @@ def create_app(
     app.include_router(dead_letters.router)
     app.include_router(webhooks.router)
     app.include_router(deliveries.router)
+    app.include_router(hook_trials.router)
+    app.include_router(hooks.router)
+    app.include_router(hook_calls.router)
     app.include_router(me.router)
     app.include_router(pages.router)
     app.include_router(page.router)

@@ -37,12 +37,12 @@ async def read_object(request: Request) -> dict[str, Any]:
     return parse_object(await read_json(request))
 
 
-async def read_json(request: Request) -> bytes:
-    """A request's body, which says that it is JSON. Raises ApiError: 413 or 415."""
+async def read_json(request: Request, limit: int | None = None) -> bytes:
+    """A request's body, which says that it is JSON, of up to `limit` bytes as for `read_body`. Raises ApiError: 413 or 415."""
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type not in ("application/json", "application/merge-patch+json"):
         raise ApiError(415, "The body must be application/json", headers={"Accept": "application/json"})
-    return await read_body(request)
+    return await read_body(request, limit)
 
 
 async def read_body(request: Request, limit: int | None = None) -> bytes:

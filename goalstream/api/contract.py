@@ -7,6 +7,8 @@ from typing import Any
 
 from goalstream.api.documents import ProblemDocument
 from goalstream.api.examples import EXAMPLES, problem_example
+from goalstream.api.hook_documents import HOOK_EXAMPLES
+from goalstream.api.hook_schemas import HOOK_SCHEMAS
 from goalstream.api.schemas import SCHEMAS
 from goalstream.api.webhook_bodies import WEBHOOK_SCHEMAS
 from goalstream.api.webhook_documents import WEBHOOK_EXAMPLES
@@ -37,6 +39,9 @@ _HEADERS_OF_PROBLEMS = {
 _PROBLEMS_OF_ALL = (401, 403, 429, 503)
 """What every operation may answer, whatever it does: who asks is not let in, asks too often, or cannot be told."""
 
+_PROBLEMS_OF_PUBLIC = (401, 429, 503)
+"""The same where a signature stands for a token."""
+
 _PROBLEMS_OF_BODIES = (408,)
 
 
@@ -61,8 +66,23 @@ def links_to_goal() -> dict[str, Any]:
     }
 
 
-def problems(*statuses: int) -> Responses:
+def links_to_hook() -> dict[str, Any]:
+    """Where to go on with the hook that an answer holds."""
+    hook = {"hook_id": "$response.body#/id"}
+    with_etag = hook | {"If-Match": "$response.header.ETag"}
+    return {
+        "links": {
+            "show": {"operationId": "getHook", "parameters": hook},
+            "change": {"operationId": "changeHook", "parameters": with_etag},
+            "delete": {"operationId": "deleteHook", "parameters": with_etag},
+            "calls": {"operationId": "listHookCalls", "parameters": hook},
+        }
+    }
+
+
+def problems(*statuses: int, is_public: bool = False) -> Responses:
     """The descriptions of problems that an operation can answer with, beside those of all operations."""
+    of_all = _PROBLEMS_OF_PUBLIC if is_public else _PROBLEMS_OF_ALL
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {
@@ -70,7 +90,7 @@ def problems(*statuses: int) -> Responses:
             "content": {"application/problem+json": {"schema": schema, "example": problem_example(status)}},
             **headers(*_HEADERS_OF_PROBLEMS.get(status, ())),
         }
-        for status in sorted({*statuses, *_PROBLEMS_OF_ALL, *(_PROBLEMS_OF_BODIES if 413 in statuses else ())})
+        for status in sorted({*statuses, *of_all, *(_PROBLEMS_OF_BODIES if 413 in statuses else ())})
     }
 
 
@@ -82,8 +102,8 @@ def complete_openapi(document: dict[str, Any]) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas |= problem.pop("$defs")
     schemas["Problem"] = problem | {"title": "Problem"}
-    schemas |= {**SCHEMAS, **WEBHOOK_SCHEMAS}
-    for name, example in {**EXAMPLES, **WEBHOOK_EXAMPLES}.items():
+    schemas |= {**SCHEMAS, **HOOK_SCHEMAS, **WEBHOOK_SCHEMAS}
+    for name, example in {**EXAMPLES, **HOOK_EXAMPLES, **WEBHOOK_EXAMPLES}.items():
         schemas[name]["examples"] = [example]
     for operations in document["paths"].values():
         for operation in operations.values():

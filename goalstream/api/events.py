@@ -40,6 +40,9 @@ class Outcome(NamedTuple):
 class Intake(Protocol):
     """Where events go."""
 
+    def check(self, account_id: str, documents: Sequence[bytes]) -> Sequence[Outcome]:
+        """What is wrong with events, of which nothing is sent. Raises BrokerUnavailable where none are taken at all."""
+
     async def accept(
         self, account_id: str, documents: Sequence[bytes], *, traceparent: str | None
     ) -> Sequence[Outcome]:
@@ -77,21 +80,20 @@ async def send_events(
             415, f"The body must be one of: {', '.join(CONTENT_TYPES)}", headers={"Accept": CONTENT_TYPES[0]}
         )
     content = await read_body(request, request.app.state.settings.max_events_body_bytes)
-    intake = _intake(request)
+    intake = intake_of(request)
 
     async def send(_: Transactions) -> Response:
         documents, is_batch = _documents(content)
         outcomes = await intake.accept(writer.account_id, documents, traceparent=traceparent)
-        accepted = sum(not outcome.problems for outcome in outcomes)
-        if not accepted:
+        if all(outcome.problems for outcome in outcomes):
             raise _refused(outcomes, is_batch=is_batch)
-        shown = [_shown(index, outcome) for index, outcome in enumerate(outcomes)]
-        return json_response({"accepted": accepted, "refused": len(outcomes) - accepted, "events": shown}, 202)
+        return json_response(accepted_events(outcomes), 202)
 
     return await answer_once(request, writer, idempotency_key, content, send)
 
 
-def _intake(request: Request) -> Intake:
+def intake_of(request: Request) -> Intake:
+    """Where this API's events go. Raises ApiError: 503 where it has no Kafka."""
     found: Intake | None = request.app.state.intake
     if found is None:
         raise ApiError(503, "This API does not know Kafka", headers={"Retry-After": "60"})
@@ -118,6 +120,13 @@ def _refused(outcomes: Sequence[Outcome], *, is_batch: bool) -> ApiError:
         for problem in outcome.problems
     ]
     return ApiError(422, found[0].message, problems=found)
+
+
+def accepted_events(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """What became of events, as JSON shows it."""
+    accepted = sum(not outcome.problems for outcome in outcomes)
+    shown = [_shown(index, outcome) for index, outcome in enumerate(outcomes)]
+    return {"accepted": accepted, "refused": len(outcomes) - accepted, "events": shown}
 
 
 def _shown(index: int, outcome: Outcome) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _report(scope: Scope, answer: _Answer, seconds: float) -> None:
 
 
 def _is_api(scope: Scope) -> bool:
-    return bool(scope["path"].startswith("/api/"))
+    return bool(scope["path"].startswith(("/api/", "/hooks/")))
 
 
 def _template(scope: Scope) -> str:

@@ -20,9 +20,13 @@ from goalstream.errors import (
     DuplicateGoal,
     GoalLimitExceeded,
     GoalNotFound,
+    HookLimitExceeded,
+    HookNotFound,
     InvalidGoal,
+    InvalidMapping,
     KeysUnavailable,
     LetterNotFound,
+    OperatorError,
     Problem,
     ReferenceNotFound,
     StaleVersion,
@@ -51,6 +55,12 @@ _ERRORS_BY_STATUS = {
     503: "unavailable",
 }
 
+
+_NAMES: Mapping[type[InvalidGoal], str] = {
+    CriteriaEmpty: "criteria_empty",
+    ReferenceNotFound: "reference_not_found",
+    GoalLimitExceeded: "goal_limit_exceeded",
+}
 
 _AWAY: Mapping[type[Unavailable], str] = {
     DatabaseUnavailable: "The database is away",
@@ -109,24 +119,25 @@ def translate(error: Exception) -> ApiError:
     match error:
         case ApiError():
             return error
-        case CriteriaEmpty():
-            return ApiError(400, str(error), error="criteria_empty", problems=error.problems)
-        case ReferenceNotFound():
-            return ApiError(400, str(error), error="reference_not_found", problems=error.problems)
-        case GoalLimitExceeded():
-            return ApiError(400, str(error), error="goal_limit_exceeded", problems=error.problems)
+        case CriteriaEmpty() | ReferenceNotFound() | GoalLimitExceeded():
+            return ApiError(400, str(error), error=_NAMES[type(error)], problems=error.problems)
         case DuplicateGoal():
             return ApiError(409, str(error), error="duplicate_goal", problems=error.problems)
-        case InvalidGoal():
+        case InvalidGoal() | InvalidMapping():
             return ApiError(422, str(error), problems=error.problems)
+        case HookLimitExceeded():
+            return ApiError(400, str(error), error="hook_limit_exceeded")
         case WebhookLimitExceeded():
             return ApiError(400, str(error), error="webhook_limit_exceeded")
-        case GoalNotFound() | LetterNotFound() | WebhookNotFound():
+        case GoalNotFound() | HookNotFound() | LetterNotFound() | WebhookNotFound():
             return ApiError(404, str(error))
         case StaleVersion():
             return ApiError(412, str(error), headers={"ETag": f'"{error.current_version}"'})
         case Unavailable() if isinstance(error, tuple(_AWAY)):
             return _unavailable(error)
+        case OperatorError():
+            log.error("request_refused", error=str(error))
+            return ApiError(503, "Somebody who runs goalstream must mend this first; its log says what")
         case RequestValidationError():
             problems = [Problem(_pointer(found["loc"]), found["msg"]) for found in error.errors()]
             return ApiError(422, problems[0].message, problems=problems)
@@ -152,11 +163,15 @@ def add_problem_handlers(app: FastAPI) -> None:
     for kind in (
         ApiError,
         InvalidGoal,
+        InvalidMapping,
+        HookLimitExceeded,
+        HookNotFound,
         GoalNotFound,
         LetterNotFound,
         WebhookLimitExceeded,
         WebhookNotFound,
         StaleVersion,
+        OperatorError,
         *_AWAY,
         RequestValidationError,
     ):

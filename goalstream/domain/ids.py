@@ -31,6 +31,11 @@ def goal_message_id(goal_id: str, version: int) -> str:
     return _uuid5(f"goalstream:goal:{goal_id}:{version}")
 
 
+def hook_event_id(hook_id: str, call_id: str, position: int) -> str:
+    """The id of an event that a call of a hook becomes: the same whenever the call is repeated."""
+    return _uuid5(f"goalstream:hook:{hook_id}:{call_id}:{position}")
+
+
 def _uuid5(name: str) -> str:
     """`str(uuid5(NAMESPACE_URL, name))`, at a quarter of its cost: three are needed for every achievement."""
     digest = _NAMESPACE.copy()

@@ -44,6 +44,9 @@ SIGNED_BY = {
 }
 """The header with the signature, in lower case."""
 
+TELLS_NO_TIME = frozenset({Scheme.TYPEFORM})
+"""Schemes that sign the body alone: a repetition looks like the call itself, and no call is ever stale."""
+
 
 @value
 class SigningSecret:

@@ -41,7 +41,7 @@ OUTBOX_AGE_SECONDS = Gauge(
 RETRIES = Counter("goalstream_retries", "Times that a step was tried again because a service was away", ["step"])
 REMOVED = Counter(
     "goalstream_removed",
-    "What housekeeping removed as too old: matches, enrollments, audit entries, and answers kept for an Idempotency-Key",
+    "What housekeeping removed as too old: matches, enrollments, audit entries, answers kept for an Idempotency-Key, calls of hooks",
     ["what"],
 )
 API_REFUSED = Counter(
@@ -60,6 +60,13 @@ EVENTS_RECEIVED = Counter(
     "Events that came over HTTP, by topic (unknown: none that is read) and outcome (accepted: Kafka keeps it, or refused)",
     ["topic", "outcome"],
 )
+HOOK_CALLS = Counter(
+    "goalstream_hook_calls",
+    "Calls of hooks, by outcome: accepted, ignored (nobody wants it), repeated, unauthorized, malformed, refused (an event of it"
+    " breaks its contract), busy (the same call is still running), rate_limited",
+    ["outcome"],
+)
+HOOK_OUTCOMES = ("accepted", "ignored", "repeated", "unauthorized", "malformed", "refused", "busy", "rate_limited")
 JWKS_READS = Counter(
     "goalstream_jwks_reads", "Times that the public keys of tokens were read, or failed to be", ["outcome"]
 )
@@ -136,7 +143,13 @@ WEBHOOK_CIRCUITS = Gauge(
 
 
 OF_API = frozenset(
-    {"goalstream_api_refused", "goalstream_api_seconds", "goalstream_events_received", "goalstream_jwks_reads"}
+    {
+        "goalstream_api_refused",
+        "goalstream_api_seconds",
+        "goalstream_events_received",
+        "goalstream_hook_calls",
+        "goalstream_jwks_reads",
+    }
 )
 OF_DELIVERER = frozenset(
     {
@@ -209,7 +222,7 @@ def announce(*, topics: Iterable[str], published: Iterable[str], reasons: Iterab
         RETRIES.labels(step)
     for outcome in ("done", "failed"):
         SWEEPS.labels(outcome)
-    for what in ("matches", "enrollments", "audit", "answers"):
+    for what in ("matches", "enrollments", "audit", "answers", "hook_calls"):
         REMOVED.labels(what)
 
 

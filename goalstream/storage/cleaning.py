@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from goalstream.storage.hook_calls import KEPT_FOR as CALLS_KEPT_FOR
 from goalstream.storage.idempotency import KEPT_FOR
 from goalstream.storage.pool import Database
 
@@ -26,6 +27,10 @@ delete from audit where ctid = any (array(select ctid from audit where at < $1 l
 _DELETE_ANSWERS = """
 delete from idempotency_keys
  where ctid = any (array(select ctid from idempotency_keys where answered_at < $1 limit $2))
+"""
+
+_DELETE_CALLS = """
+delete from hook_calls where ctid = any (array(select ctid from hook_calls where received_at < $1 limit $2))
 """
 
 # Enrollments that somebody settles at this moment are left for the next time.
@@ -82,6 +87,10 @@ class Cleaner:
     async def delete_answers(self, clock: datetime) -> int:
         """Deletes answers that were kept long enough for requests which are repeated."""
         return await self._in_portions(_DELETE_ANSWERS, clock - KEPT_FOR)
+
+    async def delete_calls(self, clock: datetime) -> int:
+        """Deletes calls of hooks that were kept long enough for senders which repeat them, and for people who look."""
+        return await self._in_portions(_DELETE_CALLS, clock - CALLS_KEPT_FOR)
 
     async def _in_portions(self, statement: str, before: datetime) -> int:
         total, done = 0, PORTION

@@ -63,6 +63,7 @@ class Housekeeper:
                 "enrollments": await self._cleaner.remove_enrollments(clock - self._retention),
                 "audit": await self._cleaner.delete_audit(clock - self._retention),
                 "answers": await self._cleaner.delete_answers(clock),
+                "hook_calls": await self._cleaner.delete_calls(clock),
             }
         for what, count in removed.items():
             metrics.REMOVED.labels(what).inc(count)

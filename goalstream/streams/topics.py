@@ -10,34 +10,25 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
-from goalstream.domain.goals import GoalType
 from goalstream.domain.messages import (
     GOAL_ACHIEVED_TOPIC,
     GOAL_CONFIGURED_TOPIC,
     GOAL_EXIT_TOPIC,
     GOAL_REVOKED_TOPIC,
 )
+from goalstream.domain.topics import CONTACT_DELETED as CONTACT_DELETED
+from goalstream.domain.topics import CONTACT_MERGED as CONTACT_MERGED
+from goalstream.domain.topics import ENROLLMENT_ENDED as ENROLLMENT_ENDED
+from goalstream.domain.topics import ENROLLMENT_STARTED as ENROLLMENT_STARTED
+from goalstream.domain.topics import EVENT_TOPICS as EVENT_TOPICS
+from goalstream.domain.topics import READ_TOPICS as READ_TOPICS
+from goalstream.domain.topics import REFERENCE_CHANGED as REFERENCE_CHANGED
+from goalstream.domain.topics import WORKFLOW_STATUS_CHANGED as WORKFLOW_STATUS_CHANGED
 from goalstream.errors import BrokerUnavailable
 from goalstream.streams.connection import Kafka
 
-ENROLLMENT_STARTED = "workflow.enrollment.started"
-ENROLLMENT_ENDED = "workflow.enrollment.ended"
-WORKFLOW_STATUS_CHANGED = "workflow.status.changed"
-CONTACT_MERGED = "contact.merged"
-CONTACT_DELETED = "contact.deleted"
-REFERENCE_CHANGED = "crm.reference.changed"
 DEAD_LETTER = "goalstream.dead-letter"
 
-EVENT_TOPICS = tuple(goal_type.event_type for goal_type in GoalType)
-READ_TOPICS = (
-    *EVENT_TOPICS,
-    ENROLLMENT_STARTED,
-    ENROLLMENT_ENDED,
-    WORKFLOW_STATUS_CHANGED,
-    CONTACT_MERGED,
-    CONTACT_DELETED,
-    REFERENCE_CHANGED,
-)
 WRITTEN_TOPICS = (GOAL_CONFIGURED_TOPIC, GOAL_ACHIEVED_TOPIC, GOAL_REVOKED_TOPIC, GOAL_EXIT_TOPIC, DEAD_LETTER)
 ALL_TOPICS = (*READ_TOPICS, *WRITTEN_TOPICS)
 COMPACTED_TOPICS = frozenset({GOAL_CONFIGURED_TOPIC})

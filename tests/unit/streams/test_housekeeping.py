@@ -46,6 +46,10 @@ class FakeCleaner:
         self.calls.append(("answers", clock))
         return 0
 
+    async def delete_calls(self, clock: datetime) -> int:
+        self.calls.append(("hook calls", clock))
+        return 0
+
 
 @dataclass
 class FakeProgress:
@@ -76,6 +80,7 @@ async def test_nothing_goes_while_the_group_lags() -> None:
         ("enrollments", NOON - RETENTION),
         ("audit", NOON - RETENTION),
         ("answers", NOON),
+        ("hook calls", NOON),
     ]
 
 

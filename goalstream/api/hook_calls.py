@@ -1,0 +1,131 @@
+"""Calls of hooks: what other systems send is known by its signature, becomes events, and is answered once.
+
+Whoever is not known learns nothing: whether there is such a hook, whether it is paused, and what is wrong with a signature is
+one answer, after the same work.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Final
+
+import structlog
+from fastapi import APIRouter, Path, Request, Response
+
+from goalstream.api.bodies import read_body
+from goalstream.api.contract import problems
+from goalstream.api.events import accepted_events, intake_of
+from goalstream.api.hook_bodies import known_mapping, parse_body
+from goalstream.api.hook_documents import HookAnswer
+from goalstream.api.hook_events import HookEvents, make_events, problems_of_events
+from goalstream.api.parts import json_response
+from goalstream.api.problems import ApiError, problem_response
+from goalstream.api.schemas import body
+from goalstream.api.sealing import require_seal
+from goalstream.domain.hooks import call_id_of, parse_source, signature_digest
+from goalstream.domain.mappings import apply
+from goalstream.domain.signing import SIGNED_BY, TELLS_NO_TIME, Scheme, SigningSecret, is_signed, make_secret
+from goalstream.observability.metrics import HOOK_CALLS, HOOK_OUTCOMES
+from goalstream.storage.hook_calls import KnownCall, claim, find_call, keep_call, look_up
+from goalstream.storage.hooks import Hook
+
+router = APIRouter()
+
+ACCEPTED: Final = 202
+
+for _outcome in HOOK_OUTCOMES:
+    HOOK_CALLS.labels(_outcome)
+
+_NOBODY = "00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000"
+_NO_SECRET = make_secret(bytes(32))
+"""What a call is held against that no hook is there for."""
+
+
+@router.post(
+    "/hooks/{source}",
+    tags=["hooks"],
+    operation_id="callHook",
+    summary="Call a hook",
+    status_code=ACCEPTED,
+    openapi_extra=body("HookBody"),
+    response_model=HookAnswer,
+    responses=problems(400, 409, 413, 422, is_public=True),
+)
+async def call_hook(
+    source: Annotated[str, Path(max_length=100, description="names the hook; `url` of the hook ends with it")],
+    request: Request,
+) -> Response:
+    """For the system that the hook is for, which signs what it sends. What nobody wants is accepted, and becomes no event.
+
+    A repetition is answered as the first time, and nothing is published again. What breaks a contract is refused whole.
+    """
+    seal = require_seal(request)
+    content = await read_body(request, request.app.state.settings.max_events_body_bytes)
+    named = parse_source(source)
+    found, now = await look_up(request.app.state.database, *(named or _NOBODY), seal)
+    hook = None if found is None or found.is_paused else found
+    if hook is None:
+        scheme = next((one for one in Scheme if SIGNED_BY[one] in request.headers), Scheme.STANDARD)
+        secrets = [SigningSecret(text=_NO_SECRET, added_at=now)]
+    else:
+        scheme, secrets = hook.scheme, list(hook.secrets)
+    is_proved = is_signed(scheme, secrets, headers=request.headers, body=content, now=now)
+    if hook is None or not is_proved:
+        raise _refused("unauthorized", _unauthorized())
+    structlog.contextvars.bind_contextvars(account=hook.account_id, hook=hook.hook_id)
+    if wait := request.app.state.rate_limit.take(hook.account_id):
+        headers = {"Retry-After": str(math.ceil(wait))}
+        raise _refused("rate_limited", ApiError(429, "The account asks too often", headers=headers))
+    try:
+        document = parse_body(content)
+    except ValueError as error:
+        raise _refused("malformed", ApiError(400, str(error), error="malformed")) from None
+    mapped = apply(known_mapping(hook.mapping), document)
+    call_id = call_id_of(hook.scheme, request.headers, mapped.call_id, content)
+    events = make_events(intake_of(request), mapped, account_id=hook.account_id, hook_id=hook.hook_id, call_id=call_id)
+    return await _answer_once(request, hook, call_id, events)
+
+
+async def _answer_once(request: Request, hook: Hook, call_id: str, events: HookEvents) -> Response:
+    """The first answer where the call was accepted before; else it is judged, and the answer kept with what was done."""
+    signature = signature_digest(hook.scheme, request.headers)
+    async with request.app.state.database.transaction(hook.account_id) as connection:
+        if not await claim(connection, hook.hook_id, call_id):
+            headers = {"Retry-After": "1"}
+            busy = ApiError(409, "The same call is still running", error="busy", headers=headers)
+            raise _refused("busy", busy)
+        known = await find_call(connection, hook, call_id)
+        if known is not None and known.signature == signature and hook.scheme not in TELLS_NO_TIME:
+            raise _refused("unauthorized", _unauthorized())
+        if known is not None and known.status == ACCEPTED:
+            HOOK_CALLS.labels("repeated").inc()
+            return Response(known.answer, known.status, media_type="application/json")
+        outcome, response = await _judge(request, hook, events)
+        answer = KnownCall(signature=signature, status=response.status_code, answer=bytes(response.body).decode())
+        await keep_call(connection, hook, call_id, answer)
+    HOOK_CALLS.labels(outcome).inc()
+    return response
+
+
+async def _judge(request: Request, hook: Hook, events: HookEvents) -> tuple[str, Response]:
+    """Sends all events, or none where one of them is not sound. Raises BrokerUnavailable."""
+    wrong = events.all_problems
+    if not wrong and events.documents:
+        intake = intake_of(request)
+        trace = request.headers.get("traceparent")
+        outcomes = await intake.accept(hook.account_id, events.documents, traceparent=trace)
+        wrong = problems_of_events(outcomes)
+    if wrong:
+        return "refused", problem_response(ApiError(422, wrong[0].message, problems=wrong))
+    return "accepted" if events.documents else "ignored", json_response(accepted_events(events.outcomes), ACCEPTED)
+
+
+def _unauthorized() -> ApiError:
+    return ApiError(
+        401, "There is no such hook, or the call is not signed for it", headers={"WWW-Authenticate": "HMAC"}
+    )
+
+
+def _refused(outcome: str, refusal: ApiError) -> ApiError:
+    HOOK_CALLS.labels(outcome).inc()
+    return refusal
