@@ -46,6 +46,15 @@ class Key(NamedTuple):
         return LAST - self.at, self.mark
 
 
+_RANKS = {
+    kind: rank
+    for rank, kind in enumerate(
+        ("contact_deleted", "enrollment_ended", "exited", "event", "enrollment_started", "contact_merged")
+    )
+}
+"""Of one moment, the newest first: what follows from an event stands above it."""
+
+
 class _Entry(NamedTuple):
     """Something to show: of a match and an enrollment of its contact (None where there is none), or another fact."""
 
@@ -178,7 +187,8 @@ def _judged(person: Person, matches: Sequence[Match], is_wanted: Callable[[Match
 
 
 def _key(match: Match, row: EnrollmentRow | None) -> Key:
-    return Key(match.occurred_at, f"{digest(*match.identity)[:32]} {row.enrollment_id if row else ''}")
+    about = f"{digest(*match.identity)[:32]} {row.enrollment_id if row else ''}"
+    return Key(match.occurred_at, f"{_RANKS['event']} {about}")
 
 
 def _enrolled(person: Person) -> Iterator[_Entry]:
@@ -191,7 +201,7 @@ def _enrolled(person: Person) -> Iterator[_Entry]:
                 ("exited", row.exited_at),
             ):
                 if moment is not None:
-                    yield _Entry(Key(moment, f"{kind} {row.enrollment_id}"), kind, row)
+                    yield _Entry(Key(moment, f"{_RANKS[kind]} {kind} {row.enrollment_id}"), kind, row)
 
 
 def _told(person: Person) -> Iterator[_Entry]:
@@ -208,7 +218,7 @@ def _told(person: Person) -> Iterator[_Entry]:
             kind, about["into_contact_id"] = "contact_merged", fact.into_contact_id
         if (kind, fact.contact_id) not in seen:
             seen.add((kind, fact.contact_id))
-            yield _Entry(Key(fact.occurred_at, f"{kind} {fact.contact_id}"), kind, about=about)
+            yield _Entry(Key(fact.occurred_at, f"{_RANKS[kind]} {kind} {fact.contact_id}"), kind, about=about)
 
 
 async def _walks(

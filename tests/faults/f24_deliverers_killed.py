@@ -77,8 +77,10 @@ async def run(ground: Ground, size: Size, seed: int) -> Outcome:
                 victim.start()
         await here.quiesce(QUIET_SECONDS)
         published = await _published(here)
+        quiet_at = time.monotonic()
         for path in TAKING:
-            outcome.recoveries.append(await _delivered(here, endpoints[path], len(published)))
+            await _delivered(here, endpoints[path], len(published))
+        outcome.figures["all_delivered_after_seconds"] = round(time.monotonic() - quiet_at)
         for deliverer in deliverers:
             code = await asyncio.to_thread(deliverer.stop)
             if code:
@@ -87,7 +89,7 @@ async def run(ground: Ground, size: Size, seed: int) -> Outcome:
         for path in TAKING:
             again += await _judge(outcome, endpoints[path], receiver.calls[path], published, path)
         outcome.findings.add(await here.stop_workers())
-        outcome.figures = {
+        outcome.figures |= {
             "facts": FACTS,
             "kills": KILLS,
             "messages": len(published),
@@ -133,8 +135,8 @@ async def _published(here: Stage) -> set[str]:
     return {message.message_id for message in evidence.messages(published)}
 
 
-async def _delivered(here: Stage, endpoints: Sequence[Endpoint], wanted: int) -> float:
-    """Seconds until endpoints have taken everything. Raises NotQuiet."""
+async def _delivered(here: Stage, endpoints: Sequence[Endpoint], wanted: int) -> None:
+    """Returns when endpoints have taken everything. Raises NotQuiet."""
     began, ids = time.monotonic(), [endpoint.webhook_id for endpoint in endpoints]
     while True:
         async with here.database.connection() as connection:
@@ -146,7 +148,7 @@ async def _delivered(here: Stage, endpoints: Sequence[Endpoint], wanted: int) ->
             )
         here.show("delivering", done, wanted)
         if done >= wanted:
-            return time.monotonic() - began
+            return
         if time.monotonic() > began + DELIVERED_SECONDS:
             raise NotQuiet(f"{wanted - done} of {wanted} messages were not delivered within {DELIVERED_SECONDS} s")
         await asyncio.sleep(POLL_SECONDS)
