@@ -181,16 +181,19 @@ def _key(match: Match, row: EnrollmentRow | None) -> Key:
 
 
 def _enrolled(person: Person) -> Iterator[_Entry]:
-    """When enrollments of this contact started, ended, and were let out."""
+    """When enrollments of this contact started, ended, and were let out.
+
+    At the moment of an event, whose mark is hexadecimal: an exit stands above it, which is newer, an entry below.
+    """
     for row in person.rows.values():
         if row.contact_id in person.ids:
-            for kind, moment in (
-                ("enrollment_started", row.entered_at),
-                ("enrollment_ended", row.ended_at),
-                ("exited", row.exited_at),
+            for place, kind, moment in (
+                ("~", "enrollment_started", row.entered_at),
+                ("!", "enrollment_ended", row.ended_at),
+                ("!", "exited", row.exited_at),
             ):
                 if moment is not None:
-                    yield _Entry(Key(moment, f"{kind} {row.enrollment_id}"), kind, row)
+                    yield _Entry(Key(moment, f"{place}{kind} {row.enrollment_id}"), kind, row)
 
 
 def _told(person: Person) -> Iterator[_Entry]:
