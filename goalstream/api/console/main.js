@@ -84,7 +84,7 @@ async function look() {
 	const { reasons } = answer ? await answer.json() : { reasons: { why: "The API does not answer. Is `goalstream api` running?" } };
 	health = { API: answer?.ok ? "Ready" : "Not ready", ...reasons };
 	if (answer?.ok && hasWorker) await metrics();
-	const text = health.API + (health.outbox_messages ? `, ${number(health.outbox_messages)} to be published` : "");
+	const text = health.API + (health.outbox_messages ? `, ${number(health.outbox_messages)} unsent` : "");
 	if ($("health").textContent !== text) fill($("health"), h(answer?.ok ? "span.dot.live" : "span.dot"), text);
 }
 
