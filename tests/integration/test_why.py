@@ -229,7 +229,8 @@ async def test_the_timeline_tells_everything_in_event_time(client: httpx.AsyncCl
     own, other = world.enrollment_id, elsewhere.enrollment_id
     assert [(one["kind"], one.get("enrollment_id")) for one in found[3:]] == [
         ("enrollment_started", other),
-        *sorted([("event", own), ("event", ended), ("exited", own)], key=lambda one: found_at(found, one)),
+        ("exited", own),
+        *sorted([("event", own), ("event", ended)], key=lambda one: found_at(found, one)),
         ("contact_merged", None),
         ("enrollment_started", own),
         ("enrollment_ended", ended),

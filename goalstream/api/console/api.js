@@ -45,10 +45,11 @@ export const curlButton = (request) => button("Copy as curl", () => copy(curl(re
 
 function curl(request) {
 	const quote = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
-	const parts = [`curl -sS -X ${request.method} ${quote(urlOf(request))}`, `-H "Authorization: Bearer $GOALSTREAM_TOKEN"`];
-	for (const [name, value] of Object.entries(headersOf(request))) parts.push(`-H ${quote(`${name}: ${value}`)}`);
-	if (request.body) parts.push(`-d ${quote(request.body)}`);
-	return parts.join(" \\\n  ");
+	return [
+		`curl -sS -X ${request.method} ${quote(urlOf(request))}`, `-H "Authorization: Bearer $GOALSTREAM_API_TOKEN"`,
+		...Object.entries(headersOf(request)).map((one) => `-H ${quote(one.join(": "))}`),
+		...(request.body ? [`-d ${quote(request.body)}`] : []),
+	].join(" \\\n  ");
 }
 
 // Until the page ends, going on where it was cut; `onState(state, detail)`: live, waiting (seconds), refused (a problem).

@@ -1,14 +1,19 @@
 // A contact: all that it did, with verdicts and reasons.
 
-import { ask, curlButton, get, goalName, learn, loadWorkflows, workflowName } from "./api.js";
+import { ask, curlButton, get, goalName, learn, loadGoals, loadWorkflows, workflowName, workflows } from "./api.js";
 import { ago, badge, command, empty, every, fill, h, head, input, link, list, panelOf, words } from "./kit.js";
 
 export const explain = (contact, goal) =>
 	panelOf(`Why: ${goalName(goal)}`, get(`/contacts/${contact}/goals/${goal}/explanation`), ({ contact_id: id, verdicts }) => [
 		h("p", "Contact ", link(`contact/${id}`, id)),
 		verdicts.map((one) => h("div.card", verdict(one, true))),
-		!verdicts.length && ["No event of this contact met the goal's criteria. Of what Kafka still has:", command(`goalstream explain --contact ${contact} --goal ${goal} --scan`)],
+		!verdicts.length && "No event of this contact met the goal's criteria.", scan(contact, [goal]),
 	]);
+
+// Where events are that are not shown.
+export const scan = (contact, goals) =>
+	h("details.card", h("summary", "Is an event missing?"), h("section", "What meets no criteria is not kept. This reads it from Kafka, and says why:",
+		goals.map((goal) => [goalName(goal), command(`goalstream explain --contact ${contact} --goal ${goal} --scan`)])));
 
 function verdict({ event: { data, ...event }, achievement, verdict: word, text, wanted, got, enrollment_id, goal_version }, open) {
 	const { messages, ...row } = achievement ?? {};
@@ -37,15 +42,16 @@ export function entry(one) {
 }
 
 export async function show(main, _, id) {
-	const search = input("contact", { value: id, "aria-label": "Contact's id", required: true });
+	const search = input("contact", { value: id, size: 38, "aria-label": "Contact's id", required: true });
 	const place = h("section", { "aria-label": "Timeline" });
+	const other = [", or choose a row of the ", link("live", "live feed"), "."];
 	const request = () => get(`/contacts/${id}/timeline`, { limit: 200 });
 	const onsubmit = (event) => {
 		event.preventDefault();
 		location.hash = `#/contact/${search.value.trim()}`;
 	};
 	fill(main, head("h1", "Contact", id && curlButton(request)), h("form", { onsubmit, role: "search" }, h("div.row", search, h("button.primary", "Show"))), place);
-	if (!id) return fill(place, empty("Whose story shall be told?", "Enter a contact's id, or choose a row of the ", link("live", "live feed"), "."));
+	if (!id) return fill(place, empty("Whose story shall be told?", "Enter a contact's id", other));
 	let drawn;
 
 	async function draw() {
@@ -53,10 +59,11 @@ export async function show(main, _, id) {
 		const text = JSON.stringify(found);
 		if (text === drawn || place.querySelector("[open]")) return; // somebody reads
 		drawn = text;
+		const ids = new Set(found.entries.map((one) => one.workflow_id).filter(Boolean));
+		const goals = (await Promise.all([...(ids.size ? ids : workflows.keys())].slice(0, 10).map(loadGoals))).flat();
 		fill(place, found.contact_id !== id.toLowerCase() && h("p", "This contact was merged into ", h("code", found.contact_id), "."),
-			found.entries.length ? found.entries.map(entry) : empty("Nothing is known of this contact.", "Events are kept that met a goal's criteria. ",
-				link(`send?contact=${id}`, "Send one"), ", or choose a row of the ", link("live", "live feed"), "."),
-			further(found));
+			found.entries.length ? found.entries.map(entry) : empty("Nothing is known of this contact.", link(`send?contact=${id}`, "Send an event"), other),
+			further(found), goals.length > 0 && scan(id, goals.map((one) => one.id)));
 	}
 
 	await loadWorkflows();

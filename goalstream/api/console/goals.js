@@ -134,7 +134,7 @@ function goalForm(path, goal, done) {
 			onsubmit();
 		}, "primary");
 		fill(wrong, h("div.card.trouble",
-			h("p", h("strong", theirs.updated_by), " changed this goal ", ago(theirs.updated_at), `, while you were editing: it is version ${theirs.version} now. Nothing is lost.`),
+			h("p", h("strong", theirs.updated_by), " changed this goal ", ago(theirs.updated_at), `: it is version ${theirs.version} now. Nothing is lost.`),
 			compare(["was", "theirs", "with yours on top"], goal, theirs, mine),
 			h("div.row", onTop, button("Take theirs", () => done()))));
 		onTop.focus();

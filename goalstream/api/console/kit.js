@@ -57,7 +57,7 @@ export function table(label, columns, rows) {
 
 export const list = (facts) =>
 	h("dl", Object.entries(facts).filter(([, value]) => value != null).map(([name, value]) =>
-		[h("dt", name.replaceAll("_", " ")), h("dd", h("pre", typeof value === "object" ? JSON.stringify(value, null, 2) : value))]));
+		[h("dt", words(name)), h("dd", h("pre", typeof value === "object" ? JSON.stringify(value, null, 2) : value))]));
 
 export const empty = (title, ...next) => h("div.card", h("strong", title), h("p", next));
 export const command = (text) => h("div.command", h("code", text), button("Copy", () => copy(text), "quiet"));
@@ -83,7 +83,7 @@ export async function every(seconds, work, { signal } = page) {
 // Answers with what closes it; Escape does so too.
 export function panel(title, ...content) {
 	const close = () => dialog.close();
-	const dialog = h("dialog", { "aria-label": title, onclose: () => dialog.remove() },
+	const dialog = h("dialog.card", { "aria-label": title, onclose: () => dialog.remove() },
 		head("h2", title, button("Close", close, "quiet")), h("section", content));
 	document.body.append(dialog);
 	dialog.showModal();

@@ -15,23 +15,27 @@ export async function show(main, query) {
 	const found = await ask(request());
 	const reasons = Object.entries(found.by_reason).map(([name, count]) => [name, `${words(name)} (${number(count)})`]);
 
-	const act = (verb, text, said, kind) => button(verb, async () => {
+	const act = (verb, text, past, kind) => button(verb, async () => {
 		const ids = [...main.querySelectorAll("th :checked")].map((one) => one.value);
 		if (!ids.length && !query.reason) return tell("Choose some, or a reason");
-		const what = ids.length ? `the ${number(ids.length)} chosen` : `all with ${words(query.reason)}`;
-		await question(`${verb} ${what}?`, text, verb, post(`${PATH}/${verb.toLowerCase()}`, ids.length ? { ids } : { reason: query.reason }), kind);
-		tell(said);
-		dispatchEvent(new Event("hashchange"));
+		const request = post(`${PATH}/${verb.toLowerCase()}`, ids.length ? { ids } : { reason: query.reason });
+		let what = ids.length ? `the ${number(ids.length)} chosen` : `all with ${words(query.reason)}`;
+		for (let left = 1; left; what = `the ${number(left)} that remain`) {
+			const { ids: done, refused = [], remaining } = await question(`${verb} ${what}?`, text, verb, request, kind);
+			tell([`${number(done.length)} ${past}`, ...refused.map((one) => one.message)].join("; "));
+			dispatchEvent(new Event("hashchange"));
+			left = remaining;
+		}
 	});
 
 	fill(main, head("h1", "Dead letters", curlButton(request)),
-		h("p.hint", "Records that could not be processed: mend the cause, and send them again."),
-		filters("letters", query, { Reason: select("reason", [["", "any"], ...reasons]), Show: select("include_done", [["", "what is to be done"], ["true", "everything"]]) }),
+		h("p.hint", "Records that could not be processed: mend the cause, then redrive."),
+		filters("letters", query, { Reason: select("reason", [["", "any"], ...reasons]), Show: select("include_done", [["", "open ones"], ["true", "everything"]]) }),
 		found.dead_letters.length ? [
 			h("div.row",
-				act("Redrive", "They go back to their topics with their original timestamps.", "Redriven"),
-				act("Drop", "They are marked as done with; nothing is deleted.", "Dropped", "danger"),
-				h("span.hint", "what is chosen, or all with the reason above")),
+				act("Redrive", "They go back to their topics with their original timestamps.", "redriven"),
+				act("Drop", "They are marked as done with; nothing is deleted.", "dropped", "danger"),
+				h("span.hint", "the chosen, or all of this reason")),
 			table("Dead letters", ["What is wrong", "Reason", "Topic~", "When", "#Attempts~"], found.dead_letters.map(cells)), further(found),
 		] : empty("No dead letters.", "Every record could be processed; one that cannot is kept here."));
 }

@@ -71,12 +71,11 @@ function signIn(reason) {
 	};
 	fill($("main"), h("section.welcome",
 		h("h1", "Contacts leave a workflow once they have done what it was for"),
-		"goalstream watches tags, payments, appointments, forms and pipeline stages, and decides at once that a goal is achieved. Here you see the goals, how well they convert, and why.",
+		"See the goals, how well they convert, and why.",
 		reason && h("p.card.trouble", { role: "alert" }, reason),
 		h("form", { onsubmit }, field("API key or token, for this tab alone", secret), h("div", h("button.primary", "Show the console"))),
 		"A key that lasts:", command("goalstream api-keys create --account UUID --name console"),
-		"A token for an hour:", command("goalstream token --account UUID"),
-		"Everything on your machine, with a simulated CRM:", command("goalstream dev")));
+		"A token for an hour:", command("goalstream token --account UUID")));
 	secret.focus();
 }
 
@@ -85,7 +84,7 @@ async function look() {
 	const { reasons } = answer ? await answer.json() : { reasons: { why: "The API does not answer. Is `goalstream api` running?" } };
 	health = { API: answer?.ok ? "Ready" : "Not ready", ...reasons };
 	if (answer?.ok && hasWorker) await metrics();
-	const text = health.API + (health.outbox_messages ? `, ${number(health.outbox_messages)} to be published` : "");
+	const text = health.API + (health.outbox_messages ? `, ${number(health.outbox_messages)} unsent` : "");
 	if ($("health").textContent !== text) fill($("health"), h(answer?.ok ? "span.dot.live" : "span.dot"), text);
 }
 
@@ -104,9 +103,9 @@ const showWho = () =>
 		h("div", button("Sign out", () => (delete sessionStorage[TOKEN], location.replace("/")), "primary")));
 
 function turnTheme() {
-	const { dataset } = document.documentElement;
-	const isDark = dataset.theme ? dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-	dataset.theme = localStorage.theme = isDark ? "light" : "dark";
+	const { style } = document.documentElement;
+	const isDark = style.colorScheme ? style.colorScheme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+	style.colorScheme = localStorage.theme = isDark ? "light" : "dark";
 }
 
 const KEYS = {

@@ -1,7 +1,7 @@
 // Events of one's own, and what became of each.
 
 import { ask, curlButton, get, goalName, goals, lacks, loadGoals, loadWorkflows, me, page, post, workflowName, workflows } from "./api.js";
-import { entry } from "./contact.js";
+import { entry, scan } from "./contact.js";
 import { badge, button, check, empty, field, fill, h, head, input, link, options, pause, trouble } from "./kit.js";
 
 const EVENTS = {
@@ -28,7 +28,7 @@ export async function show(main, query) {
 	const contact = input("contact", { value: query.contact ?? uuid() });
 	const enters = check("enters", { checked: true });
 	const text = h("textarea", { id: "event", rows: 14, spellcheck: false });
-	const results = h("section.side", { "aria-live": "polite" }, empty("What will become of it?", "Choose what happens, and Send: the verdict comes here."));
+	const results = h("section.side", { "aria-live": "polite" }, empty("What will become of it?", "Send: the verdict comes here."));
 	const request = () => ({ ...post("/events"), body: text.value });
 
 	const envelope = (event_type, data, secondsAgo = 0) => ({
@@ -66,7 +66,7 @@ export async function show(main, query) {
 			const sent = [JSON.parse(text.value)].flat();
 			const answer = await ask(request());
 			fill(results, answer.events.map((one) => result(one, sent[one.index].data)),
-				h("p.hint", "Sent once more as it is, it changes nothing: its id is known."));
+				h("p.hint", "Sent again as it is, it changes nothing."));
 		} catch (problem) {
 			fill(results, problem instanceof SyntaxError ? h("p.error", `This is no JSON: ${problem.message}`) : trouble(problem));
 		}
@@ -102,5 +102,5 @@ async function watch(id, { contact_id: contact, enrollment_id: enrollment = "" }
 		drawn = text;
 		await pause(0.5);
 	}
-	if (drawn === "[]") fill(place, h("p.hint", "No goal asks for it, so it was not kept; `goalstream explain --scan` says what was wanted."));
+	if (drawn === "[]") fill(place, h("p.hint", "No goal asks for it."), scan(contact, [...goals.keys()].slice(0, 10)));
 }

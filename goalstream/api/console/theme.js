@@ -1,2 +1,2 @@
 // Before the page is drawn.
-document.documentElement.dataset.theme = localStorage.theme ?? "";
+document.documentElement.style.colorScheme = localStorage.theme ?? "";

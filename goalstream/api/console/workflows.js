@@ -24,12 +24,12 @@ async function all(main) {
 		const focused = document.activeElement.hash;
 		fill(steps,
 			step(sum((one) => one.stats.total_enrolled), "times a contact entered a workflow", "and gets its messages"),
-			step(sum((one) => one.goals), "goals are watched for", "tags, payments, appointments, forms, pipeline stages"),
+			step(sum((one) => one.goals), "goals are watched for", "tags, payments, forms and more"),
 			step(sum((one) => one.stats.goals_achieved), "times a contact did it, and was let out", "no further message"));
 		fill(place, head("h2", "Workflows", curlButton(() => get("/workflows"))),
 			found.length ? table("Workflows", ["Workflow", "#Goals~", "#Entered", "#Let out", "Rate", "#Median time~"], found.map(cells)) : [
-				empty("No workflow yet: an event or a goal makes one known.", link("send", "Send an event"), ", add a goal, or look at a simulated CRM:"),
-				command("goalstream goals add WORKFLOW form_submitted form_id=contact-us"), command("goalstream dev")],
+				empty("No workflow yet: an event or a goal makes one known.", link("send", "Send an event"), ", or add a goal:"),
+				command("goalstream goals add WORKFLOW form_submitted form_id=contact-us")],
 			more && `The first ${MOST}; others are at /#/workflows/ID.`);
 		place.querySelector(`[href="${focused}"]`)?.focus();
 	}
@@ -94,7 +94,7 @@ function picture(stats, step) {
 	const fact = (value, what) => h("div", h("strong", value), h("span.hint", what));
 	const part = (name, achieved, share, kind = "all") => h("li", h("span", name), rate(share, kind), h("strong.number", number(achieved)));
 	return [
-		h("div.row.facts", fact(percent(stats.conversion_rate), "of all who entered were let out"),
+		h("div.facts", fact(percent(stats.conversion_rate), "of all who entered were let out"),
 			fact(span(stats.median_time_to_goal_hours), "from entry to goal: half are faster"),
 			fact(span(stats.p90_time_to_goal_hours), `nine of ten are faster; slowest: ${span(stats.slowest_time_to_goal_hours)}`)),
 		h("ol.funnel", { "aria-label": "Funnel" },
@@ -102,7 +102,7 @@ function picture(stats, step) {
 			Object.entries(stats.by_goal).map(([goal, one]) => part(capital(goalName(goal)), one.achieved, one.conversion_rate)),
 			part("Let out", stats.goals_achieved, stats.conversion_rate, "out")),
 		chart(stats.series, step),
-		table("By goal type", ["By goal type", "#Achieved", "Rate"], Object.entries(stats.by_goal_type).map(([type, one]) => [words(type), number(one.achieved), rate(one.conversion_rate)])),
+		table("By goal type", ["Type", "#Achieved", "Rate"], Object.entries(stats.by_goal_type).map(([type, one]) => [words(type), number(one.achieved), rate(one.conversion_rate)])),
 	];
 }
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from playwright.async_api import Page, expect
 
+from goalstream.streams.letter_desk import MOST_DONE
 from tests.acceptance.console.browser import Visits
 from tests.acceptance.console.stack import Account, Stack
-from tests.acceptance.crm import Crm
+from tests.acceptance.crm import Crm, envelope
+from tests.integration.builders import new_id
+from tests.integration.test_redrive import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -45,7 +50,7 @@ async def test_they_are_listed_shown_redriven_and_dropped(visits: Visits, accoun
     question = page.get_by_role("dialog", name="Redrive the 1 chosen?")
     await expect(question).to_contain_text("with their original timestamps")
     await question.get_by_role("button", name="Redrive").click()
-    await expect(page.get_by_role("status")).to_have_text("Redriven")
+    await expect(page.get_by_role("status")).to_have_text("1 redriven")
     await letters(page, visits, 2)
     await expect(page.get_by_role("cell", name="2", exact=True)).to_be_visible()
 
@@ -59,7 +64,7 @@ async def test_they_are_listed_shown_redriven_and_dropped(visits: Visits, accoun
     await visits.go(page, "#/letters?reason=no_contact")
     await page.get_by_role("button", name="Drop").click()
     await page.get_by_role("dialog").get_by_role("button", name="Drop").click()
-    await expect(page.get_by_role("status")).to_have_text("Dropped")
+    await expect(page.get_by_role("status")).to_have_text("1 dropped")
 
 
 async def test_with_nothing_chosen_nothing_is_sent_again(visits: Visits, account: Account, stack: Stack) -> None:
@@ -71,6 +76,28 @@ async def test_with_nothing_chosen_nothing_is_sent_again(visits: Visits, account
     await expect(page.get_by_role("status")).to_have_text("Choose some, or a reason")
     await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.get_by_role("checkbox").check()
+    await page.get_by_role("button", name="Drop").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Drop").click()
+    await expect(page.get_by_text("No dead letters.")).to_be_visible()
+
+
+async def test_more_than_are_done_at_once_go_on_with_those_that_remain(
+    visits: Visits, account: Account, stack: Stack
+) -> None:
+    stage = Stage(stack.settings.kafka_bootstrap_servers, stack.settings.kafka_topic_prefix)
+    sound = json.dumps(envelope("form.submitted", account.account_id, {"contact_id": new_id(), "form_id": "f"}))
+    records = [stage.record(offset, value=sound.encode()) for offset in range(MOST_DONE + 1)]
+    await stage.set_aside(*records, stage.record(0, topic="billing.orders"), reason="unexpected")
+    page = await visits.sign_in(account, "#/letters?reason=unexpected")
+    await page.get_by_role("button", name="Redrive").click()
+    await page.get_by_role("dialog", name="all with unexpected").get_by_role("button", name="Redrive").click()
+    rest = page.get_by_role("dialog", name="Redrive the 2 that remain?")
+    await expect(page.get_by_role("status")).to_have_text("1,000 redriven")
+    await expect(page.get_by_role("region", name="Dead letters").get_by_role("row")).to_have_count(3)
+    await rest.get_by_role("button", name="Redrive").click()
+    await expect(page.get_by_role("status")).to_contain_text("1 redriven; billing.orders is not a topic")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(page.get_by_role("checkbox")).to_have_count(1)
     await page.get_by_role("button", name="Drop").click()
     await page.get_by_role("dialog").get_by_role("button", name="Drop").click()
     await expect(page.get_by_text("No dead letters.")).to_be_visible()

@@ -27,7 +27,7 @@ select $1, clock_timestamp(), 'goalstream', 'achieved', $2, $3, 1, gen_random_uu
 async def test_what_is_achieved_appears_and_a_click_says_why(visits: Visits, account: Account) -> None:
     contact = new_id()
     await account.name_workflow()
-    await account.add_goal()
+    goal = await account.add_goal()
     await account.enroll(contact)
     page = await visits.sign_in(account, "#/live")
     feed = page.get_by_role("list", name="Feed")
@@ -43,6 +43,7 @@ async def test_what_is_achieved_appears_and_a_click_says_why(visits: Visits, acc
         '"tag_name": "Purchased"',
         "achievement_id",
         "workflow.exit.goal",
+        f"goalstream explain --contact {contact} --goal {goal['id']} --scan",
     ):
         await expect(why).to_contain_text(shown)
     await page.keyboard.press("Escape")

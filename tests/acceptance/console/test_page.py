@@ -197,7 +197,7 @@ async def test_what_is_copied_as_curl_does_the_same_and_holds_no_token(
     assert json.loads(await run(command, account.token))["criteria"] == {"form_id": "it's a form"}
     await visits.go(page, "#/send")
     assert json.loads(await run(await copy(), account.token))["accepted"] == 2
-    assert all("Bearer $GOALSTREAM_TOKEN" in one and "eyJ" not in one for one in copied)
+    assert all("Bearer $GOALSTREAM_API_TOKEN" in one and "eyJ" not in one for one in copied)
 
 
 async def run(command: str, token: str) -> str:
@@ -205,7 +205,7 @@ async def run(command: str, token: str) -> str:
     assert shlex.split(command)[0] == "curl"
     process = await asyncio.create_subprocess_shell(
         f"{command} --max-time 2",
-        env={"PATH": "/usr/bin:/bin", "GOALSTREAM_TOKEN": token},
+        env={"PATH": "/usr/bin:/bin", "GOALSTREAM_API_TOKEN": token},
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()
