@@ -32,9 +32,10 @@ _DELETE_CALLS = """
 delete from hook_calls where ctid = any (array(select ctid from hook_calls where received_at < $1 limit $2))
 """
 
+# Deliveries that somebody sends or erases at this moment are left for the next time.
 _DELETE_DELIVERIES = """
 delete from webhook_deliveries
- where ctid = any (array(select ctid from webhook_deliveries where created_at < $1 limit $2))
+ where ctid = any (array(select ctid from webhook_deliveries where created_at < $1 limit $2 for update skip locked))
 """
 
 _DELETE_ATTEMPTS = """
