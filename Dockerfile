@@ -27,14 +27,14 @@ COPY --from=build /app /app
 ENV PATH=/app/bin:$PATH
 # Tries what was built, and leaves bytecode of the part of the standard library that it uses: the base image has none, and
 # compiling takes half a second at every start.
-RUN ["python", "-c", "import goalstream.api.server, goalstream.cli.program, goalstream.observability.otlp, goalstream.worker"]
+RUN ["python", "-c", "import goalstream.api.server, goalstream.cli.program, goalstream.deliverer, goalstream.observability.otlp, goalstream.worker"]
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     GOALSTREAM_HTTP_HOST=0.0.0.0 GOALSTREAM_HTTP_PORT=8646 GOALSTREAM_METRICS_PORT=8647
 USER 10001
 WORKDIR /tmp
 EXPOSE 8646 8647
 STOPSIGNAL SIGTERM
-# Asks the port of a worker, then that of the API: a container serves one of the two.
+# Asks the port of a worker or deliverer, then that of the API: a container serves one of the two.
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as web\nask = lambda port: web.urlopen(f'http://127.0.0.1:{os.environ[port]}/livez', timeout=2)\ntry:\n    ask('GOALSTREAM_METRICS_PORT')\nexcept OSError:\n    ask('GOALSTREAM_HTTP_PORT')"]
 ENTRYPOINT ["goalstream"]

@@ -124,6 +124,7 @@ class Deliverer:
                 await self._published.follow(keep, began)
             except BrokerUnavailable as error:
                 self._health.report("kafka", str(error))
+                metrics.RETRIES.labels("published").inc()
                 log.warning("waiting_for_service", service="kafka", step="published", error=str(error))
                 await asyncio.sleep(AGAIN_SECONDS)
 

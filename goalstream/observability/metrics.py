@@ -41,7 +41,8 @@ OUTBOX_AGE_SECONDS = Gauge(
 RETRIES = Counter("goalstream_retries", "Times that a step was tried again because a service was away", ["step"])
 REMOVED = Counter(
     "goalstream_removed",
-    "What housekeeping removed as too old: matches, enrollments, audit entries, answers kept for an Idempotency-Key, calls of hooks",
+    "What housekeeping removed as too old: matches, enrollments, audit entries, answers kept for an Idempotency-Key, calls of hooks,"
+    " and deliveries to webhooks with their attempts",
     ["what"],
 )
 API_REFUSED = Counter(
@@ -161,6 +162,7 @@ OF_DELIVERER = frozenset(
         "goalstream_webhook_open_circuits",
     }
 )
+OF_WORKER_AND_DELIVERER = frozenset({"goalstream_retries"})
 OF_ALL = frozenset({"goalstream_build_info", "goalstream_database_connections"})
 
 
@@ -181,10 +183,13 @@ def is_none_of_api(name: str) -> bool:
 
 def is_none_of_deliverer(name: str) -> bool:
     """Whether no deliverer tells a metric."""
-    return name.startswith("goalstream_") and name not in OF_DELIVERER | OF_ALL
+    return name.startswith("goalstream_") and name not in OF_DELIVERER | OF_WORKER_AND_DELIVERER | OF_ALL
 
 
 STEPS = ("store", "settle", "dead_letter", "refresh_goals")
+
+STEPS_OF_DELIVERER = ("published", "deliveries", "webhooks")
+"""Read what was published, store it for webhooks, give out turns of these."""
 
 
 def age_seconds(moment: datetime) -> float:
@@ -222,7 +227,7 @@ def announce(*, topics: Iterable[str], published: Iterable[str], reasons: Iterab
         RETRIES.labels(step)
     for outcome in ("done", "failed"):
         SWEEPS.labels(outcome)
-    for what in ("matches", "enrollments", "audit", "answers", "hook_calls"):
+    for what in ("matches", "enrollments", "audit", "answers", "hook_calls", "deliveries", "attempts"):
         REMOVED.labels(what)
 
 
@@ -230,6 +235,8 @@ def announce_deliverer() -> None:
     """The same for a deliverer."""
     for outcome in ("delivered", "failed"):
         WEBHOOK_ATTEMPTS.labels(outcome)
+    for step in STEPS_OF_DELIVERER:
+        RETRIES.labels(step)
 
 
 def watch_lag(topics: Iterable[str], lag: Callable[[str], tuple[int, float]]) -> None:

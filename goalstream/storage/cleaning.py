@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from goalstream.storage.hook_calls import KEPT_FOR as CALLS_KEPT_FOR
-from goalstream.storage.idempotency import KEPT_FOR
+from goalstream.storage import deliverers, hook_calls, idempotency
 from goalstream.storage.pool import Database
 
 LOCK = 0x636C65616E
@@ -31,6 +30,16 @@ delete from idempotency_keys
 
 _DELETE_CALLS = """
 delete from hook_calls where ctid = any (array(select ctid from hook_calls where received_at < $1 limit $2))
+"""
+
+# Deliveries that somebody sends or erases at this moment are left for the next time.
+_DELETE_DELIVERIES = """
+delete from webhook_deliveries
+ where ctid = any (array(select ctid from webhook_deliveries where created_at < $1 limit $2 for update skip locked))
+"""
+
+_DELETE_ATTEMPTS = """
+delete from webhook_attempts where ctid = any (array(select ctid from webhook_attempts where at < $1 limit $2))
 """
 
 # Enrollments that somebody settles at this moment are left for the next time.
@@ -86,11 +95,19 @@ class Cleaner:
 
     async def delete_answers(self, clock: datetime) -> int:
         """Deletes answers that were kept long enough for requests which are repeated."""
-        return await self._in_portions(_DELETE_ANSWERS, clock - KEPT_FOR)
+        return await self._in_portions(_DELETE_ANSWERS, clock - idempotency.KEPT_FOR)
+
+    async def delete_deliveries(self, clock: datetime) -> int:
+        """Deletes deliveries to webhooks that were kept long enough, whatever became of them."""
+        return await self._in_portions(_DELETE_DELIVERIES, clock - deliverers.KEPT_FOR)
+
+    async def delete_attempts(self, clock: datetime) -> int:
+        """Deletes attempts of deliveries that were kept as long."""
+        return await self._in_portions(_DELETE_ATTEMPTS, clock - deliverers.KEPT_FOR)
 
     async def delete_calls(self, clock: datetime) -> int:
         """Deletes calls of hooks that were kept long enough for senders which repeat them, and for people who look."""
-        return await self._in_portions(_DELETE_CALLS, clock - CALLS_KEPT_FOR)
+        return await self._in_portions(_DELETE_CALLS, clock - hook_calls.KEPT_FOR)
 
     async def _in_portions(self, statement: str, before: datetime) -> int:
         total, done = 0, PORTION

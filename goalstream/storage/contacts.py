@@ -118,6 +118,14 @@ update webhook_deliveries set body = rewritten.body
    and webhook_deliveries.message_id = rewritten.message_id
 """
 
+# An endpoint may answer with what it was sent.
+_ERASE_ANSWERS = """
+update webhook_attempts set answer = null
+  from unnest($1::uuid[], $2::uuid[], $3::uuid[]) as erased (account_id, webhook_id, message_id)
+ where webhook_attempts.account_id = erased.account_id and webhook_attempts.webhook_id = erased.webhook_id
+   and webhook_attempts.message_id = erased.message_id and answer is not null
+"""
+
 
 class Families:
     """Contacts and all that is told about them and their relatives."""
@@ -194,11 +202,18 @@ async def erase_recorded(connection: Connection, locked: Sequence[Enrollment], f
 
 
 async def erase_deliveries(connection: Connection, families: Families) -> None:
-    """Takes the personal data of erased contacts out of what webhooks are sent, or were."""
-    await _erase_bodies(connection, _DELIVERIES, _REWRITE_DELIVERIES, families)
+    """Takes the personal data of erased contacts out of what webhooks are sent, or were, and what they have answered to that."""
+    if rewritten := await _erase_bodies(connection, _DELIVERIES, _REWRITE_DELIVERIES, families):
+        await erase_answers(connection, rewritten)
 
 
-async def _erase_bodies(connection: Connection, find: str, rewrite: str, families: Families) -> None:
+async def erase_answers(connection: Connection, deliveries: Sequence[Sequence[str]]) -> None:
+    """Takes out what endpoints have answered to deliveries: account id, webhook id and message id of each."""
+    await connection.execute(_ERASE_ANSWERS, *map(list, zip(*deliveries, strict=True)))
+
+
+async def _erase_bodies(connection: Connection, find: str, rewrite: str, families: Families) -> Sequence[Sequence[str]]:
+    """The keys of what has another body now."""
     erased = families.erased
     subjects = {(account_id, one) for account_id, gone in erased for one in families.members((account_id, gone))}
     rewritten = []
@@ -210,6 +225,7 @@ async def _erase_bodies(connection: Connection, find: str, rewrite: str, familie
             rewritten.append((*key, encode_json(document)))
     if rewritten:
         await connection.execute(rewrite, *map(list, zip(*rewritten, strict=True)))
+    return [key for *key, _ in rewritten]
 
 
 def _contact_of(data: Any) -> str:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from goalstream.domain.deliveries import GONE, PATIENCE, is_delivered, open_seconds
 from goalstream.domain.messages import EncodedMessage
 from goalstream.storage.codecs import encode_json
-from goalstream.storage.contacts import erase_deliveries, read_families
+from goalstream.storage.contacts import erase_answers, erase_deliveries, read_families
 from goalstream.storage.pool import Database
 
 EARLIER = timedelta(seconds=5)
@@ -34,7 +34,7 @@ select message.account_id, webhook_id, message_id, topic, contact_id, occurred_a
    and message.topic = any (webhooks.topics) and webhooks.created_at <= published_at + $8::interval
  order by message.account_id, webhook_id, message_id
 on conflict do nothing
-returning account_id::text, webhook_id::text, contact_id::text
+returning account_id::text, webhook_id::text
 """
 
 # In the order in which everybody locks several webhooks.
@@ -87,7 +87,7 @@ update webhook_deliveries
        ended_at = case when $10 or $13 or later > coalesce(give_up_at, now + $12::interval) then now end
   from clock
  where account_id = $1 and webhook_id = $2 and message_id = $3 and state = 'pending'
-returning state
+returning state, body
 """
 
 _PAUSE = """
@@ -112,9 +112,10 @@ update webhooks
  where account_id = $1 and webhook_id = $2
 """
 
-# Through an index, though it may count all.
+# Through an index, though it may count all. Who was served waits anew since then: that an endpoint is slow is no backlog.
 _BACKLOG = """
-select coalesce(extract(epoch from clock_timestamp() - min(due_at)), 0)::float8 as age_seconds,
+select coalesce(max(extract(epoch from clock_timestamp() - greatest(due_at, served_at, leased_until)))
+                    filter (where due_at <= clock_timestamp() and leased_until <= clock_timestamp()), 0)::float8 as age_seconds,
        count(*) filter (where circuit_open_until > clock_timestamp()) as open_circuits
   from webhooks where not is_paused and due_at < 'infinity'
 """
@@ -180,6 +181,8 @@ class DeliveryQueue:
 
     async def store(self, published: Sequence[PublishedMessage]) -> int:
         """Stores messages for the webhooks that want them, once each however often they are told; returns how many are new."""
+        if not published:
+            return 0
         columns = [
             (one.message.account_id, one.message.message_id, one.message.topic, one.contact_id, one.message.time,
              one.message.body, one.published_at)
@@ -187,12 +190,12 @@ class DeliveryQueue:
         ]  # fmt: skip
         async with self._database.transaction() as connection:
             stored = await connection.fetch(_STORE, *map(list, zip(*columns, strict=True)), EARLIER)
-            if not stored:
-                return 0
-            endpoints = sorted({(row["account_id"], row["webhook_id"]) for row in stored})
-            await connection.execute(_MAKE_DUE, *map(list, zip(*endpoints, strict=True)))
-        # Committed first: whoever erases a contact at this moment sees the deliveries, or is seen by us.
-        contacts = {(row["account_id"], row["contact_id"]) for row in stored if row["contact_id"] is not None}
+            if stored:
+                endpoints = sorted({(row["account_id"], row["webhook_id"]) for row in stored})
+                await connection.execute(_MAKE_DUE, *map(list, zip(*endpoints, strict=True)))
+        # Committed first: whoever erases a contact at this moment sees the deliveries, or is seen by us. And looked at whatever
+        # was found before: whoever stored them may have been killed here.
+        contacts = {(one.message.account_id, one.contact_id) for one in published if one.contact_id is not None}
         async with self._database.transaction() as connection:
             families = await read_families(connection, contacts)
             if families.erased:
@@ -220,16 +223,19 @@ class DeliveryQueue:
         where = lease.account_id, lease.webhook_id
         is_gone = attempt.status == GONE
         async with self._database.transaction() as connection:
-            state: str | None = await connection.fetchval(
+            noted = await connection.fetchrow(
                 _NOTE, *where, delivery.message_id, attempt.url, encode_json(dict(attempt.headers)),
                 attempt.duration_seconds, attempt.status, attempt.error, attempt.answer, is_delivered(attempt.status),
                 delay_seconds, PATIENCE, is_gone,
             )  # fmt: skip
+            # The row as it is now, and not as the statement's snapshot has it: whoever erased it could not see this attempt.
+            if attempt.answer and (noted is None or noted["body"] != delivery.body):
+                await erase_answers(connection, [(*where, delivery.message_id)])
             if is_gone:
                 webhook = {"webhook_id": lease.webhook_id}
                 documents = (encode_json(webhook | {"paused": is_paused}) for is_paused in (False, True))
                 await connection.execute(_PAUSE, *where, *documents)
-        return state
+        return None if noted is None else str(noted["state"])
 
     async def release(self, lease: Lease, *, failures_in_a_row: int) -> None:
         """Ends a lease, and tells how the endpoint fares; unless it ended by itself and somebody else has the webhook now."""

@@ -64,6 +64,8 @@ class Housekeeper:
                 "audit": await self._cleaner.delete_audit(clock - self._retention),
                 "answers": await self._cleaner.delete_answers(clock),
                 "hook_calls": await self._cleaner.delete_calls(clock),
+                "deliveries": await self._cleaner.delete_deliveries(clock),
+                "attempts": await self._cleaner.delete_attempts(clock),
             }
         for what, count in removed.items():
             metrics.REMOVED.labels(what).inc(count)

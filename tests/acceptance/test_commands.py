@@ -37,10 +37,11 @@ def test_an_unknown_command_is_wrong_usage() -> None:
 
 
 def test_config_tells_where_each_setting_comes_from_and_hides_secrets() -> None:
-    found = run("config", GOALSTREAM_JWT_SECRET="s" * 40, GOALSTREAM_DATABASE_URL="postgresql://me:hidden@db/x")
+    secrets = {"GOALSTREAM_JWT_SECRET": "s" * 40, "GOALSTREAM_ENCRYPTION_KEYS": f"{'k' * 43}=,{'l' * 43}="}
+    found = run("config", GOALSTREAM_DATABASE_URL="postgresql://me:hidden@db/x", **secrets)
     assert found.returncode == 0
     lines = dict(line.split("=", 1) for line in found.stdout.splitlines())
-    assert lines["GOALSTREAM_JWT_SECRET"].startswith("***  # environment")
+    assert all(lines[name].startswith("***  # environment") for name in secrets)
     assert lines["GOALSTREAM_DATABASE_URL"].startswith("postgresql://me:***@db/x  # environment")
     assert lines["GOALSTREAM_HTTP_PORT"].startswith("8646  # default")
     assert len(lines) == len(Settings.model_fields)

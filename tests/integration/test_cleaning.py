@@ -12,9 +12,11 @@ import pytest
 from goalstream.domain.facts import Fact
 from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.cohorts import Cohort
+from goalstream.storage.deliverers import KEPT_FOR, Attempt, DeliveryQueue
 from goalstream.storage.pool import Database
 from goalstream.storage.stats import statistics
 from tests.integration.builders import LATENESS, World, new_id
+from tests.integration.endpoints import add_endpoint, message
 
 
 async def test_one_at_a_time_cleans(database: Database) -> None:
@@ -137,3 +139,29 @@ async def test_old_audit_entries_go(world: World) -> None:
         await connection.execute("update audit set at = at - interval '800 days' where action = 'achieved'")
     assert await Cleaner(world.database).delete_audit(world.now - timedelta(days=730)) == 1
     assert [row["action"] for row in await world.rows("select action from audit")] == ["goal_created"]
+
+
+async def test_deliveries_and_their_attempts_go_after_30_days_whatever_became_of_them(database: Database) -> None:
+    endpoint = await add_endpoint(database, "https://example.com/")
+    queue, told = DeliveryQueue(database), [message(endpoint.account_id) for _ in range(4)]
+    await queue.store(told)
+    lease = await queue.lease(new_id(), seconds=30, without=())
+    assert lease is not None
+    ids = [one.message.message_id for one in told]
+    for delivery in await queue.due(lease, 4):
+        attempt = Attempt(url=lease.url, headers={}, duration_seconds=0.1, status=500, error="answers 500", answer="")
+        await queue.note(lease, delivery, attempt, delay_seconds=5)
+    states = ["pending", "delivered", "parked", "pending"]
+    async with database.transaction() as connection:
+        await connection.executemany(
+            "update webhook_deliveries set state = $2, created_at = created_at - $3::interval where message_id = $1",
+            zip(ids, states, [KEPT_FOR, KEPT_FOR, KEPT_FOR, timedelta(0)], strict=True),
+        )
+        await connection.execute(
+            "update webhook_attempts set at = at - $2::interval where message_id <> $1", ids[3], KEPT_FOR
+        )
+        clock = await connection.fetchval("select clock_timestamp()")
+    cleaner = Cleaner(database)
+    assert (await cleaner.delete_deliveries(clock), await cleaner.delete_attempts(clock)) == (3, 3)
+    assert set(await endpoint.deliveries()) == {ids[3]}
+    assert len(await endpoint.attempts(ids[3])) == 1

@@ -106,6 +106,31 @@ async def test_each_webhook_gets_what_it_wants_once_and_nothing_of_other_account
     assert (await ours.states(), await exits.states(), await other.states()) == ({"delivered": 3}, {"delivered": 1}, {})
 
 
+async def test_a_portion_of_which_nothing_is_a_message_of_ours_is_nothing(database: Database) -> None:
+    assert await DeliveryQueue(database).store([]) == 0
+
+
+async def test_a_backlog_is_how_long_a_webhook_waits_for_its_turn_and_not_how_slow_it_is(database: Database) -> None:
+    queue = DeliveryQueue(database)
+    assert (await queue.backlog()).age_seconds == 0
+    endpoint = await add_endpoint(database, "https://example.com/")
+    await queue.store([message(endpoint.account_id)])
+
+    async def when(**columns: str) -> float:
+        said = ", ".join(f"{name} = clock_timestamp() + interval '{value}'" for name, value in columns.items())
+        async with database.transaction() as connection:
+            await connection.execute(f"update webhooks set {said}")
+        return (await queue.backlog()).age_seconds
+
+    assert 60 <= await when(due_at="-60 seconds") < 70
+    assert 20 <= await when(due_at="-60 seconds", served_at="-50 seconds", leased_until="-20 seconds") < 30
+    assert await when(leased_until="20 seconds") == 0
+    assert await when(due_at="60 seconds", served_at="-50 seconds", leased_until="-20 seconds") == 0
+    assert (await queue.backlog()).open_circuits == 0
+    await when(circuit_open_until="60 seconds")
+    assert (await queue.backlog()).open_circuits == 1
+
+
 @pytest.mark.parametrize(
     ("behaviour", "status", "error"),
     [

@@ -14,9 +14,13 @@ import pytest
 
 from goalstream.domain.messages import EncodedMessage, Message
 from goalstream.storage import outbox
-from goalstream.storage.contacts import erase_matches, erase_recorded, read_families
+from goalstream.storage.contacts import erase_deliveries, erase_matches, erase_recorded, read_families
+from goalstream.storage.deliverers import DeliveryQueue
+from goalstream.storage.delivery_log import DeliveryLog
 from goalstream.storage.pool import Database
 from tests.integration.builders import World
+from tests.integration.endpoints import add_endpoint
+from tests.integration.endpoints import message as published
 
 WAIT_SECONDS = 10
 FIRST, HELD, ALSO_HELD, LAST = (f"{number}0000000-0000-4000-8000-000000000000" for number in range(1, 5))
@@ -118,3 +122,28 @@ async def test_two_that_take_out_the_same_messages_do_not_deadlock(world: World)
     one, other = take_out(world, first, held, last), take_out(world, last, also_held, first)
     await at_once(world.database, HELD_MESSAGES, one, other)
     assert await world.rows("select 1 from outbox") == []
+
+
+@pytest.mark.parametrize("order", [(FIRST, HELD, LAST), (LAST, HELD, FIRST)])
+async def test_an_erasure_and_a_redrive_of_the_same_deliveries_do_not_deadlock(
+    world: World, order: tuple[str, ...]
+) -> None:
+    """Whatever the order in which they were stored."""
+    endpoint = await add_endpoint(world.database, "https://example.com/", account_id=world.account_id)
+    body = f'{{"trigger_event": {{"data": {{"contact_id": "{world.contact_id}"}}}}}}'
+    for message_id in order:
+        told = published(world.account_id, contact_id=world.contact_id, message_id=message_id, body=body)
+        await DeliveryQueue(world.database).store([told])
+    async with world.database.transaction() as connection:
+        await connection.execute("update webhook_deliveries set state = 'parked'")
+    await world.ledger.store([world.deletion(world.contact_id)])
+
+    async def erase_all() -> None:
+        async with world.database.transaction() as connection:
+            await erase_deliveries(connection, await read_families(connection, {(world.account_id, world.contact_id)}))
+
+    log = DeliveryLog(world.database, account_id=world.account_id, webhook_id=endpoint.webhook_id)
+    held = f"select 1 from webhook_deliveries where message_id = '{HELD}'"
+    await at_once(world.database, held, erase_all(), log.redrive_parked(actor="ada"))
+    assert await endpoint.states() == {"pending": 3}
+    assert await world.rows("select 1 from webhook_deliveries where body like '%contact_id%'") == []

@@ -58,13 +58,14 @@ class Workload:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What its ConfigMaps put into the environment."""
+        """What its ConfigMaps and the pod itself put into the environment."""
         maps = all_of("ConfigMap")
-        return {
+        shared = {
             name: value
             for source in self.container["envFrom"]
             for name, value in maps[source["configMapRef"]["name"]]["data"].items()
         }
+        return shared | {one["name"]: one["value"] for one in self.container.get("env", [])}
 
     @property
     def secrets(self) -> dict[str, str]:

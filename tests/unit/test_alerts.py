@@ -99,7 +99,7 @@ def test_rules_use_labels_that_metrics_have() -> None:
         for names in re.findall(r"\bby \(([^)]*)\)", rule["expr"])
         for name in names.split(",")
     }
-    assert used <= LABELS | {"job"}
+    assert used <= LABELS | {"job", "instance"}
     assert used & LABELS
 
 

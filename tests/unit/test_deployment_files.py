@@ -23,7 +23,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ONE_SHOT = {"migrate", "topics"}
-RUNNING = {"worker", "worker-2", "api"}
+RUNNING = {"worker", "worker-2", "deliverer", "api"}
 PRODUCT = ONE_SHOT | RUNNING
 NAMES = {f"{PREFIX}{field}".upper() for field in Settings.model_fields}
 
@@ -74,7 +74,11 @@ def test_what_the_compose_file_mounts_is_there_and_prometheus_asks_whom_it_start
             assert (ROOT / source).exists() if source.startswith(".") else source in COMPOSE["volumes"]
     configuration = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
     jobs = {one["job_name"]: one["static_configs"][0]["targets"] for one in configuration["scrape_configs"]}
-    assert {target for targets in jobs.values() for target in targets} == {"worker:8647", "worker-2:8647", "api:8646"}
+    assert jobs == {
+        "goalstream-worker": ["worker:8647", "worker-2:8647"],
+        "goalstream-deliverer": ["deliverer:8647"],
+        "goalstream-api": ["api:8646"],
+    }
 
 
 def lint(*command: str) -> subprocess.CompletedProcess[str]:
@@ -106,9 +110,14 @@ def test_the_product_runs_without_rights_it_does_not_need() -> None:
     assert users == ["10001"]
 
 
-def test_the_secret_of_the_compose_file_says_what_it_is() -> None:
-    secret = SERVICES["api"]["environment"]["GOALSTREAM_JWT_SECRET"]
-    assert "development-only" in secret
+@pytest.mark.parametrize("setting", ["GOALSTREAM_JWT_SECRET", "GOALSTREAM_ENCRYPTION_KEYS"])
+def test_the_secrets_of_the_compose_file_say_what_they_are(setting: str) -> None:
+    assert "development-only" in SERVICES["api"]["environment"][setting]
+
+
+def test_whoever_opens_the_secrets_of_webhooks_has_the_key_that_closes_them() -> None:
+    keys = {SERVICES[name]["environment"]["GOALSTREAM_ENCRYPTION_KEYS"] for name in ("api", "deliverer")}
+    assert len(keys) == 1
 
 
 def test_the_tests_and_the_compose_file_run_the_same_kafka() -> None:
@@ -128,7 +137,7 @@ def test_the_image_is_built_from_all_that_the_wheel_needs() -> None:
 
 
 @pytest.mark.parametrize("serving", ["GOALSTREAM_METRICS_PORT", "GOALSTREAM_HTTP_PORT", None])
-def test_the_image_is_healthy_while_a_worker_or_the_api_answers(
+def test_the_image_is_healthy_while_a_worker_a_deliverer_or_the_api_answers(
     serving: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = re.search(r"HEALTHCHECK .*?CMD (\[.*?\])$", DOCKERFILE, re.MULTILINE | re.DOTALL)

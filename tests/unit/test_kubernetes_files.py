@@ -7,16 +7,24 @@ import re
 import shutil
 import subprocess
 import tomllib
+from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from hypothesis import given
+from hypothesis import strategies as st
 
 from goalstream.config import Settings
+from goalstream.domain.addresses import Address, Network, is_public
 from tests.unit.kubernetes_files import FOLDER, ROOT, WORKLOADS, Workload, all_of, selects
 
-SERVING = {"worker": ("metrics", "metrics_port"), "api": ("http", "http_port")}
+SERVING = {
+    "worker": ("metrics", "metrics_port"),
+    "deliverer": ("metrics", "metrics_port"),
+    "api": ("http", "http_port"),
+}
 """Of what serves: the name of its port, and the setting that names it."""
 
 STOPS_WITHIN_SECONDS = 15
@@ -32,7 +40,7 @@ SERVERS = pytest.mark.parametrize("workload", [WORKLOADS[name] for name in SERVI
 
 
 def test_every_command_that_is_deployed_has_a_workload() -> None:
-    assert set(WORKLOADS) == {"migrate", "topics", "worker", "api"}
+    assert set(WORKLOADS) == {"migrate", "topics", "worker", "deliverer", "api"}
     assert all(one.container["args"] == [component] for component, one in WORKLOADS.items())
 
 
@@ -141,8 +149,9 @@ def test_whoever_stops_has_the_time_that_it_may_take(workload: Workload) -> None
     assert int(grace.removesuffix("s")) >= STOPS_WITHIN_SECONDS
 
 
-def test_a_rollout_never_runs_more_workers_than_there_are_partitions_for() -> None:
-    assert WORKLOADS["worker"].spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+@pytest.mark.parametrize("component", ["worker", "deliverer"])
+def test_a_rollout_never_runs_more_than_there_are_partitions_and_connections_for(component: str) -> None:
+    assert WORKLOADS[component].spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
 
 
 def test_whatever_is_scaled_to_stays_within_the_partitions() -> None:
@@ -153,12 +162,14 @@ def test_whatever_is_scaled_to_stays_within_the_partitions() -> None:
 
 
 def test_whatever_is_scaled_to_finds_connections_to_postgresql() -> None:
-    api = WORKLOADS["api"].spec
-    processes = SCALED["maxReplicaCount"] + api["replicas"] + api["strategy"]["rollingUpdate"]["maxSurge"]
-    pool = int(WORKLOADS["worker"].settings["GOALSTREAM_DATABASE_POOL_SIZE"])
-    assert WORKLOADS["api"].settings["GOALSTREAM_DATABASE_POOL_SIZE"] == str(pool)
-    # A migration asks for one, and a worker and the API look at migrations by one of their own.
-    assert processes * (pool + 1) + 1 <= POSTGRESQL_CONNECTIONS
+    specs = {name: WORKLOADS[name].spec for name in SERVING}
+    most = {name: one["replicas"] + one["strategy"]["rollingUpdate"]["maxSurge"] for name, one in specs.items()}
+    most["worker"] = SCALED["maxReplicaCount"]
+    pools = {name: int(WORKLOADS[name].settings["GOALSTREAM_DATABASE_POOL_SIZE"]) for name in SERVING}
+    # A migration asks for one, and every process looks at migrations by one of its own.
+    connections = sum(most[name] * (pools[name] + 1) for name in SERVING) + 1
+    assert connections <= POSTGRESQL_CONNECTIONS
+    assert f"{connections} of the {POSTGRESQL_CONNECTIONS} connections" in (FOLDER / "settings.yaml").read_text()
 
 
 def test_what_scales_looks_at_the_group_that_workers_are_in() -> None:
@@ -226,12 +237,14 @@ def test_a_pod_knows_nothing_of_kubernetes(workload: Workload) -> None:
 
 DNS = {("kube-system", "UDP", 53), ("kube-system", "TCP", 53)}
 KAFKA, DATABASE = ("kafka", "TCP", 9093), ("database", "TCP", 5432)
+INTERNET = {("0.0.0.0/0", "TCP", 443), ("2000::/3", "TCP", 443)}
 
 
 @pytest.mark.parametrize(
     ("component", "outwards", "inwards"),
     [
         ("worker", {KAFKA, DATABASE, ("monitoring", "TCP", 4318)}, {("monitoring", "TCP", 8647)}),
+        ("deliverer", {KAFKA, DATABASE, *INTERNET}, {("monitoring", "TCP", 8647)}),
         ("api", {KAFKA, DATABASE, ("anywhere", "TCP", 443)}, {("monitoring", "TCP", 8646), ("ingress", "TCP", 8646)}),
         ("migrate", {DATABASE}, set()),
         ("topics", {KAFKA}, set()),
@@ -252,7 +265,7 @@ def test_a_pod_may_speak_to_what_it_needs_and_to_nobody_else(
 def _allowed(policies: list[dict[str, Any]], way: str, whom: str, workload: Workload) -> set[tuple[str, str, int]]:
     return {
         (
-            peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] if peer else "anywhere",
+            _named(peer),
             port["protocol"],
             workload.port(port["port"]) if isinstance(port["port"], str) else port["port"],
         )
@@ -262,6 +275,49 @@ def _allowed(policies: list[dict[str, Any]], way: str, whom: str, workload: Work
         for peer in rule.get(whom, [None])
         for port in rule["ports"]
     }
+
+
+def _named(peer: dict[str, Any] | None) -> str:
+    if peer is None:
+        return "anywhere"
+    if "ipBlock" in peer:
+        return str(peer["ipBlock"]["cidr"])
+    return str(peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"])
+
+
+BLOCKS: list[dict[str, Any]] = [
+    peer["ipBlock"] for rule in all_of("NetworkPolicy")["goalstream-deliverer"]["spec"]["egress"] for peer in rule["to"]
+]
+
+
+def _is_let_out(address: Address) -> bool:
+    return any(
+        address in ip_network(block["cidr"]) and not any(address in ip_network(one) for one in block["except"])
+        for block in BLOCKS
+    )
+
+
+@given(st.ip_addresses())
+def test_whatever_address_goalstream_refuses_the_network_policy_refuses_too(address: Address) -> None:
+    assert not _is_let_out(address) or is_public(address)
+
+
+def test_the_network_policy_lets_out_to_public_addresses_up_to_the_edges_of_what_it_refuses() -> None:
+    edges = {
+        edge
+        for block in BLOCKS
+        for network in map(ip_network, [block["cidr"], *block["except"]])
+        for edge in (network[0], network[-1], *_beside(network))
+    }
+    assert len(edges) > 60
+    assert {edge for edge in edges if _is_let_out(edge)} == {edge for edge in edges if is_public(edge)}
+
+
+def _beside(network: Network) -> list[Address]:
+    """The addresses before and after it, where there are any."""
+    kind, most = (IPv4Address, 2**32) if network.version == 4 else (IPv6Address, 2**128)
+    numbers = int(network[0]) - 1, int(network[-1]) + 1
+    return [kind(number) for number in numbers if 0 <= number < most]
 
 
 def test_the_way_to_kafka_is_open_where_the_settings_lead() -> None:

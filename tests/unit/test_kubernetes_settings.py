@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from goalstream.config import PREFIX, Settings, load_settings
 from goalstream.errors import SettingsError
@@ -18,7 +19,19 @@ DEPLOYED = [file for file in (ROOT / "deploy").rglob("*") if file.is_file()]
 NEEDED = {
     "worker": {"goalstream_database_url", "goalstream_kafka_sasl_password", "kafka-ca.pem"},
     "topics": {"goalstream_kafka_sasl_password", "kafka-ca.pem"},
-    "api": {"goalstream_database_url", "goalstream_jwt_secret", "goalstream_kafka_sasl_password", "kafka-ca.pem"},
+    "deliverer": {
+        "goalstream_database_url",
+        "goalstream_encryption_keys",
+        "goalstream_kafka_sasl_password",
+        "kafka-ca.pem",
+    },
+    "api": {
+        "goalstream_database_url",
+        "goalstream_encryption_keys",
+        "goalstream_jwt_secret",
+        "goalstream_kafka_sasl_password",
+        "kafka-ca.pem",
+    },
     "migrate": {"goalstream_database_url"},
 }
 """What each kind of pod has to know, and may."""
@@ -65,6 +78,7 @@ def test_a_pod_has_the_secrets_that_it_needs_and_no_others(component: str, give:
     assert set(WORKLOADS[component].secrets) == NEEDED[component]
     filled = {
         "goalstream_database_url": "postgresql://goalstream:hidden@postgres.database.svc:5432/goalstream",
+        "goalstream_encryption_keys": Fernet.generate_key().decode(),
         "goalstream_jwt_secret": "a secret of more than thirty-two bytes",
         "goalstream_kafka_sasl_password": "hidden",
         "kafka-ca.pem": Authority(tmp_path / "authority").file.read_text(),
@@ -73,8 +87,8 @@ def test_a_pod_has_the_secrets_that_it_needs_and_no_others(component: str, give:
     settings = load_settings()
     if "goalstream_database_url" in NEEDED[component]:
         assert settings.database_url.get_secret_value() == filled["goalstream_database_url"]
-    if "goalstream_jwt_secret" in NEEDED[component]:
-        assert settings.jwt_secret is not None
+    assert (settings.jwt_secret is not None) == ("goalstream_jwt_secret" in NEEDED[component])
+    assert (settings.encryption_keys is not None) == ("goalstream_encryption_keys" in NEEDED[component])
     if "kafka-ca.pem" in NEEDED[component]:
         assert settings.kafka_ssl_ca_file == str(tmp_path / "kafka-ca.pem")
         assert settings.kafka_security_protocol == "SASL_SSL"
@@ -89,7 +103,7 @@ def test_no_process_starts_with_the_example_of_the_secrets(component: str, give:
         load_settings()
 
 
-@pytest.mark.parametrize("component", ["worker", "topics"])
+@pytest.mark.parametrize("component", ["worker", "deliverer", "topics"])
 def test_a_pod_without_the_secrets_of_kafka_says_so(component: str, give: Give) -> None:
     give(component, {})
     with pytest.raises(SettingsError) as refused:

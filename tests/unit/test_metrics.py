@@ -44,9 +44,25 @@ def test_every_series_is_there_before_anything_has_happened() -> None:
 def test_a_process_tells_what_it_does_and_nothing_of_others() -> None:
     worker = {family.name for family in metrics.of_process(metrics.is_none_of_worker)}
     api = {family.name for family in metrics.of_process(metrics.is_none_of_api)}
-    assert {"goalstream_records", "goalstream_assigned_partitions"} <= worker - api
-    assert {"goalstream_api_seconds", "goalstream_jwks_reads"} <= api - worker
-    assert {"goalstream_build_info", "goalstream_database_connections", "process_cpu_seconds"} <= api & worker
+    deliverer = {family.name for family in metrics.of_process(metrics.is_none_of_deliverer)}
+    assert {"goalstream_records", "goalstream_assigned_partitions"} <= worker - api - deliverer
+    assert {"goalstream_api_seconds", "goalstream_jwks_reads"} <= api - worker - deliverer
+    assert {"goalstream_webhook_attempts", "goalstream_webhook_backlog_seconds"} <= deliverer - worker - api
+    assert {"goalstream_retries"} <= (worker & deliverer) - api
+    common = {"goalstream_build_info", "goalstream_database_connections", "process_cpu_seconds"}
+    assert common <= api & worker & deliverer
+    ours = {family.name for family in REGISTRY.collect() if family.name.startswith("goalstream_")}
+    assert ours <= worker | api | deliverer
+
+
+def test_every_series_of_a_deliverer_is_there_before_anything_has_happened() -> None:
+    metrics.announce_deliverer()
+    for outcome in ("delivered", "failed"):
+        assert value("goalstream_webhook_attempts_total", outcome=outcome) is not None
+    for step in metrics.STEPS_OF_DELIVERER:
+        assert value("goalstream_retries_total", step=step) is not None
+    for name in ("webhooks_parked_total", "webhook_deliveries_total", "webhook_seconds_count"):
+        assert value(f"goalstream_{name}") is not None
 
 
 def test_every_metric_of_ours_says_what_it_means() -> None:

@@ -50,6 +50,14 @@ class FakeCleaner:
         self.calls.append(("hook calls", clock))
         return 0
 
+    async def delete_deliveries(self, clock: datetime) -> int:
+        self.calls.append(("deliveries", clock))
+        return 0
+
+    async def delete_attempts(self, clock: datetime) -> int:
+        self.calls.append(("attempts", clock))
+        return 0
+
 
 @dataclass
 class FakeProgress:
@@ -81,6 +89,8 @@ async def test_nothing_goes_while_the_group_lags() -> None:
         ("audit", NOON - RETENTION),
         ("answers", NOON),
         ("hook calls", NOON),
+        ("deliveries", NOON),
+        ("attempts", NOON),
     ]
 
 
