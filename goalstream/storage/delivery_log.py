@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
-from goalstream.domain.messages import JsonText
+from goalstream.domain.deliveries import envelope
 from goalstream.domain.webhooks import TEST_TOPIC
 from goalstream.errors import WebhookNotFound
 from goalstream.storage.codecs import decode_json, encode_json
@@ -139,10 +139,9 @@ class DeliveryLog:
             await self._require(connection)
             row = self._found(await connection.fetchrow(_ONE, *self._where, message_id), message_id)
             attempts = await connection.fetch(_ATTEMPTS, *self._where, message_id, MOST_ATTEMPTS)
-        body = {"type": row["topic"], "timestamp": row["occurred_at"], "data": JsonText(row["body"])}
         return {
             **{name: value for name, value in row.items() if name != "body"},
-            "body": encode_json(body),
+            "body": envelope(row["topic"], row["occurred_at"], row["body"]).decode(),
             "attempts": [dict(one) | {"headers": decode_json(one["headers"])} for one in attempts],
         }
 
