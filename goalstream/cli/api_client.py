@@ -57,9 +57,11 @@ class Api:
         raise OperatorError(message)
 
 
-async def pages(api: Api, path: str, *, wanted: int | None = None) -> AsyncIterator[dict[str, Any]]:
+async def pages(
+    api: Api, path: str, *, wanted: int | None = None, filters: Mapping[str, str] | None = None
+) -> AsyncIterator[dict[str, Any]]:
     """A listing page after page, none larger than the `wanted` entries, each with its `next_cursor`. Raises as `ask` does."""
-    query: dict[str, str | int] = {"limit": PAGE if wanted is None else min(wanted, PAGE)}
+    query: dict[str, str | int] = {**(filters or {}), "limit": PAGE if wanted is None else min(wanted, PAGE)}
     while True:
         page: dict[str, Any] = (await api.ask("GET", path, query=query)).json()
         yield page

@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import typer
 
+from goalstream.cli.over_http import ask, require_ids
 from goalstream.cli.terminal import err, out, wide
 from goalstream.domain.goals import GoalType
-from goalstream.domain.texts import is_uuid
 from goalstream.errors import SettingsError
 
 app = typer.Typer(
@@ -46,12 +46,12 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Adds a goal; it holds from a moment later on."""
-    _require_ids(WORKFLOW=workflow)
+    require_ids(WORKFLOW=workflow)
     body: dict[str, Any] = {"goal_type": goal_type.value, "criteria": _criteria(criteria)}
     body |= _given(window=window, measure_after_exit=measure_after_exit)
     # The same key however often it is tried: nothing is added twice.
     headers = {"Idempotency-Key": str(uuid4())}
-    _show(_ask("POST", _goals(workflow), body=body, headers=headers), as_json, "added")
+    _show(ask("POST", _goals(workflow), body=body, headers=headers), as_json, "added")
 
 
 @app.command("list")
@@ -60,7 +60,7 @@ def list_goals(workflow: Workflow, as_json: Json = False) -> None:
     from goalstream.cli import goal_views as views
     from goalstream.cli.api_client import Api, pages, with_api
 
-    _require_ids(WORKFLOW=workflow)
+    require_ids(WORKFLOW=workflow)
 
     async def read(api: Api) -> list[dict[str, Any]]:
         return [goal async for page in pages(api, _goals(workflow)) for goal in page["goals"]]
@@ -78,8 +78,8 @@ def list_goals(workflow: Workflow, as_json: Json = False) -> None:
 @app.command()
 def show(workflow: Workflow, goal: GoalId, as_json: Json = False) -> None:
     """Shows a goal in its newest version, which may not be in force yet."""
-    _require_ids(WORKFLOW=workflow, GOAL=goal)
-    _show(_ask("GET", f"{_goals(workflow)}/{goal}"), as_json)
+    require_ids(WORKFLOW=workflow, GOAL=goal)
+    _show(ask("GET", f"{_goals(workflow)}/{goal}"), as_json)
 
 
 @app.command()
@@ -96,7 +96,7 @@ def edit(
     as_json: Json = False,
 ) -> None:
     """Changes a goal; what is not named stays."""
-    _require_ids(WORKFLOW=workflow, GOAL=goal)
+    require_ids(WORKFLOW=workflow, GOAL=goal)
     if window is not None and no_window:
         raise SettingsError("--no-window: says the opposite of --window")
     changes = _given(window=window, measure_after_exit=measure_after_exit)
@@ -112,21 +112,21 @@ def edit(
 @app.command()
 def pause(workflow: Workflow, goal: GoalId, if_version: IfVersion = None, as_json: Json = False) -> None:
     """Makes a goal inactive: from a moment later on, no event achieves it."""
-    _require_ids(WORKFLOW=workflow, GOAL=goal)
+    require_ids(WORKFLOW=workflow, GOAL=goal)
     _change(workflow, goal, {"is_active": False}, if_version, as_json, "paused")
 
 
 @app.command()
 def resume(workflow: Workflow, goal: GoalId, if_version: IfVersion = None, as_json: Json = False) -> None:
     """Makes a goal active again."""
-    _require_ids(WORKFLOW=workflow, GOAL=goal)
+    require_ids(WORKFLOW=workflow, GOAL=goal)
     _change(workflow, goal, {"is_active": True}, if_version, as_json, "active")
 
 
 @app.command()
 def delete(workflow: Workflow, goal: GoalId, if_version: IfVersion = None) -> None:
     """Deletes a goal; its achievements and its history stay."""
-    _require_ids(WORKFLOW=workflow, GOAL=goal)
+    require_ids(WORKFLOW=workflow, GOAL=goal)
     headers = {} if if_version is None else {"If-Match": f'"{if_version}"'}
     from goalstream.cli.api_client import with_api
 
@@ -146,9 +146,9 @@ def stats(
     """Shows how many of a workflow's enrollments achieved its goals, and how fast."""
     from goalstream.cli import goal_views as views
 
-    _require_ids(WORKFLOW=workflow)
+    require_ids(WORKFLOW=workflow)
     query = _given(start=start, end=end, granularity=granularity, tz=tz)
-    found = _ask("GET", f"{_goals(workflow)}/stats", query=query)
+    found = ask("GET", f"{_goals(workflow)}/stats", query=query)
     if as_json:
         sys.stdout.write(json.dumps(found) + "\n")
         return
@@ -172,13 +172,6 @@ def _change(
     _show(with_api(change), as_json, done)
 
 
-def _ask(method: str, path: str, **values: Any) -> dict[str, Any]:
-    from goalstream.cli.api_client import with_api
-
-    document: dict[str, Any] = with_api(lambda api: api.ask(method, path, **values)).json()
-    return document
-
-
 def _show(goal: Mapping[str, Any], as_json: bool, done: str | None = None) -> None:
     from goalstream.cli import goal_views as views
 
@@ -192,12 +185,6 @@ def _show(goal: Mapping[str, Any], as_json: bool, done: str | None = None) -> No
 
 def _goals(workflow: str) -> str:
     return f"/workflows/{workflow}/goals"
-
-
-def _require_ids(**ids: str) -> None:
-    problems = [f"{name}: {text} is no UUID" for name, text in ids.items() if not is_uuid(text)]
-    if problems:
-        raise SettingsError(*problems)
 
 
 def _given(**values: str | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
-from goalstream.domain.messages import JsonText
+from goalstream.domain.deliveries import envelope
 from goalstream.domain.webhooks import TEST_TOPIC
 from goalstream.errors import WebhookNotFound
 from goalstream.storage.codecs import decode_json, encode_json
@@ -68,21 +68,28 @@ update webhook_deliveries set {_AGAIN} where account_id = $1 and webhook_id = $2
 returning {_COLUMNS}
 """
 
-# The oldest first; locked in the order in which everybody locks several deliveries.
+_OLDEST_PARKED = """
+select message_id::text from webhook_deliveries
+ where account_id = $1 and webhook_id = $2 and state = 'parked'
+ order by created_at, message_id
+ limit $3
+"""
+
+# Locked in the order in which everybody locks several deliveries.
 _REDRIVE_PARKED = f"""
-with oldest as materialized (
-    select message_id from webhook_deliveries
-     where account_id = $1 and webhook_id = $2 and state = 'parked'
-     order by created_at, message_id
-     limit $3),
-locked as materialized (
-    select message_id from webhook_deliveries
-     where account_id = $1 and webhook_id = $2 and state = 'parked' and message_id in (select message_id from oldest)
-     order by message_id
-       for update)
+with locked as materialized (
+    select delivery.account_id, delivery.webhook_id, delivery.message_id
+      from webhook_deliveries as delivery
+      join unnest($1::uuid[], $2::uuid[], $3::uuid[]) as oldest (account_id, webhook_id, message_id)
+        on delivery.account_id = oldest.account_id and delivery.webhook_id = oldest.webhook_id
+       and delivery.message_id = oldest.message_id
+     where (state = 'parked') is true
+     order by delivery.message_id
+       for update of delivery)
 update webhook_deliveries set {_AGAIN}
   from locked
- where account_id = $1 and webhook_id = $2 and webhook_deliveries.message_id = locked.message_id
+ where webhook_deliveries.account_id = locked.account_id and webhook_deliveries.webhook_id = locked.webhook_id
+   and webhook_deliveries.message_id = locked.message_id
 """
 
 _PARKED = "select count(*) from webhook_deliveries where account_id = $1 and webhook_id = $2 and state = 'parked'"
@@ -139,10 +146,9 @@ class DeliveryLog:
             await self._require(connection)
             row = self._found(await connection.fetchrow(_ONE, *self._where, message_id), message_id)
             attempts = await connection.fetch(_ATTEMPTS, *self._where, message_id, MOST_ATTEMPTS)
-        body = {"type": row["topic"], "timestamp": row["occurred_at"], "data": JsonText(row["body"])}
         return {
             **{name: value for name, value in row.items() if name != "body"},
-            "body": encode_json(body),
+            "body": envelope(row["topic"], row["occurred_at"], row["body"]).decode(),
             "attempts": [dict(one) | {"headers": decode_json(one["headers"])} for one in attempts],
         }
 
@@ -169,7 +175,10 @@ class DeliveryLog:
         """Has parked deliveries sent again, the oldest first: 10,000 at the most."""
         async with self._database.transaction(self._account_id) as connection:
             await self._require(connection)
-            done = await connection.execute(_REDRIVE_PARKED, *self._where, MOST_REDRIVEN)
+            oldest = await connection.fetch(_OLDEST_PARKED, *self._where, MOST_REDRIVEN)
+            keys = [(*self._where, row["message_id"]) for row in oldest]
+            columns = map(list, zip(*keys, strict=True)) if keys else ([], [], [])
+            done = await connection.execute(_REDRIVE_PARKED, *columns)
             redriven = int(done.removeprefix("UPDATE "))
             if redriven:
                 await self._note(connection, "deliveries_redriven", actor, {"deliveries": redriven})

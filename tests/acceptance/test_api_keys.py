@@ -55,7 +55,7 @@ def test_wrong_usage_is_told_all_together_with_exit_code_2() -> None:
     assert found.stderr.splitlines() == [
         "goalstream: --name: must have 1 to 255 characters that can be stored",
         "goalstream: --account: me is no UUID",
-        "goalstream: --scope: root is none of goals:read, goals:write, operator",
+        "goalstream: --scope: root is none of goals:read, goals:write, webhooks:read, webhooks:write, operator",
         "goalstream: --expires-in: 'soon' is no time such as 90d, 12h or 3600, of at most 3650 days",
     ]
     assert run("api-keys", "list", "--account", "me").returncode == 2

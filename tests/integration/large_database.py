@@ -78,6 +78,20 @@ insert into goal_versions
 insert into crm_references
     select account_id, 'form', 'form-' || number, null, null, false, entered_at, entered_at, number::text,
            'crm.reference.changed', '{{}}' from people limit {OTHERS};
+insert into webhooks (account_id, webhook_id, url, description, topics, secrets, is_paused, version, created_at, created_by,
+                      updated_at, updated_by, due_at)
+    select id('account', number % 20), id('webhook', number), 'https://hooks.example.com/', '', '{{workflow.goal.achieved}}',
+           'x', false, 1, now(), 'ada', now(), 'ada', case when number % 10 = 0 then now() else 'infinity' end
+      from generate_series(0, 399) as number;
+insert into webhook_deliveries (account_id, webhook_id, message_id, topic, contact_id, occurred_at, body, state, attempts,
+                                created_at, next_attempt_at, give_up_at, ended_at)
+    select id('account', number % 20), id('webhook', number % 400), id('message', number), 'workflow.goal.achieved', contact_id,
+           entered_at, '{{}}', case when number % 50 = 0 then 'pending' when number % 50 = 1 then 'parked' else 'delivered' end,
+           1, entered_at, case when number % 50 = 0 then now() end, entered_at + interval '1 day',
+           case when number % 50 > 0 then entered_at end from people;
+insert into webhook_attempts
+    select account_id, webhook_id, message_id, created_at, 'https://hooks.example.com/', '{{}}', 0.1, 200, null, 'ok'
+      from webhook_deliveries;
 """
 
 

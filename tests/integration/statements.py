@@ -10,24 +10,31 @@ import pkgutil
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from asyncpg.prepared_stmt import PreparedStatement
+from cryptography.fernet import Fernet
 
 import goalstream.storage
 from goalstream.detection import GoalAchievementService, GoalDetectionService, Storage
 from goalstream.domain.access import Scope
 from goalstream.domain.facts import Fact
 from goalstream.domain.goals import FormCriteria, GoalType, GoalVersion
+from goalstream.domain.messages import EncodedMessage
+from goalstream.domain.signing import OVERLAP, make_secret
+from goalstream.domain.webhooks import WEBHOOK_TOPICS
 from goalstream.errors import NotEligible
 from goalstream.storage.activation import check_activation
 from goalstream.storage.api_keys import KeyBook, look_up, note_use
 from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.cohorts import Cohort
+from goalstream.storage.deliverers import Attempt, DeliveryQueue, PublishedMessage
+from goalstream.storage.delivery_log import DeliveryKey, DeliveryLog
 from goalstream.storage.feed import Feed, FeedFilter
 from goalstream.storage.goal_changes import changes_since
 from goalstream.storage.history import AuditKind, audit, goal_versions
@@ -42,7 +49,9 @@ from goalstream.storage.listings import (
 from goalstream.storage.outbox import Outbox
 from goalstream.storage.pool import Connection, Database
 from goalstream.storage.roll_up import RollUp
+from goalstream.storage.sealing import Seal
 from goalstream.storage.stats import statistics
+from goalstream.storage.webhooks import WebhookBook
 from goalstream.storage.why import Key, explanation, timeline
 from tests.integration.builders import LATENESS, World
 
@@ -122,6 +131,7 @@ async def execute_all(
     await _list(api, world, people[3][0])
     await _call(api, world, goals[1], *people[2])
     await _open_with_keys(api, world)
+    await _subscribe(api, world, contacts[1])
     await _repeat(api, world)
     await _clean(world)
 
@@ -141,6 +151,57 @@ async def _open_with_keys(api: Database, world: World) -> None:
     await look_up(api, key)
     await note_use(api, key)
     await book.revoke(key.key_id, actor="ada")
+
+
+async def _subscribe(api: Database, world: World, deleted: str) -> None:
+    """Webhooks, and deliveries to them, one of them about a contact that is deleted."""
+    book = WebhookBook(api, account_id=world.account_id, seal=Seal(Fernet.generate_key().decode()))
+    ids = [await _webhook(book) for _ in range(2)]
+    await book.webhooks()
+    await book.get(ids[0])
+    await book.change(ids[0], {"description": "our shop"}, expected_version=1, actor="ada")
+    await book.rotate(ids[0], make_secret(bytes(32)), overlap=OVERLAP, actor="ada")
+    await book.delete(ids[1], expected_version=1, actor="ada")
+    log = DeliveryLog(api, account_id=world.account_id, webhook_id=ids[0])
+    message_id = (await log.send_test("ada"))["message_id"]
+    after = DeliveryKey(world.now, message_id)
+    await log.page(state=None, limit=10, after=after)
+    await log.page(state="parked", limit=10, after=after)
+    await log.show(message_id)
+    await log.redrive(message_id, actor="ada")
+    await log.redrive_parked(actor="ada")
+    await _deliver(world, deleted)
+
+
+async def _deliver(world: World, contact_id: str) -> None:
+    """A message is stored and sent, once in vain; then the endpoint is gone."""
+    queue, published = DeliveryQueue(world.database), datetime.now(UTC)
+    message = EncodedMessage(
+        topic=WEBHOOK_TOPICS[0],
+        message_id=str(uuid4()),
+        account_id=world.account_id,
+        subject=contact_id,
+        time=published,
+        body=f'{{"trigger_event": {{"data": {{"contact_id": "{contact_id}"}}}}}}',
+        traceparent=None,
+    )
+    await queue.store([PublishedMessage(message=message, contact_id=contact_id, published_at=published)])
+    await queue.backlog()
+    lease = await queue.lease(str(uuid4()), seconds=60, without=[])
+    assert lease is not None
+    [delivery, *_] = await queue.due(lease, 10)
+    for status in (500, 410):
+        attempt = Attempt(url=lease.url, headers={}, duration_seconds=0.1, status=status, error="in vain", answer=None)
+        await queue.note(lease, delivery, attempt, delay_seconds=1)
+    await queue.release(lease, failures_in_a_row=2)
+
+
+async def _webhook(book: WebhookBook) -> str:
+    secret = make_secret(bytes(32))
+    made = await book.create(
+        url="https://a.example/", description="", topics=WEBHOOK_TOPICS, secret=secret, actor="ada"
+    )
+    return made.webhook_id
 
 
 async def _configure(world: World) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
+from cryptography.fernet import Fernet
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,9 +24,14 @@ from goalstream.api.app import create_app
 from goalstream.api.tokens import issue_token
 from goalstream.config import Settings
 from goalstream.domain.goals import CRITERIA_OF, GoalType, TagCriteria
+from goalstream.domain.signing import make_secret
+from goalstream.domain.webhooks import WEBHOOK_TOPICS
 from goalstream.intake import Intake
+from goalstream.storage.delivery_log import DeliveryLog
 from goalstream.storage.goals import GoalBook
 from goalstream.storage.pool import Connection, Database
+from goalstream.storage.sealing import Seal
+from goalstream.storage.webhooks import WebhookBook
 from tests.conftest import JWT_SECRET
 from tests.unit.fake_letters import LETTER, FakeLetters
 from tests.unit.streams.fakes import FakeProducer
@@ -35,8 +41,15 @@ OPERATIONS = (
     "createGoal", "listGoals", "getGoal", "changeGoal", "deleteGoal", "listGoalVersions", "listAudit", "listWorkflows",
     "listAchievements", "listContactAchievements", "explainGoal", "showTimeline", "getStatistics", "checkActivation",
     "readFeed", "sendEvents", "listDeadLetters", "getDeadLetter", "redriveDeadLetters", "dropDeadLetters", "whoAmI",
+    "createWebhook", "listWebhooks", "getWebhook", "changeWebhook", "deleteWebhook", "rotateWebhookSecret", "testWebhook",
+    "listDeliveries", "getDelivery", "redriveDelivery", "redriveDeliveries",
 )  # fmt: skip
+ONLY_A_TOKEN = {"whoAmI", "listWebhooks"}
+"""They take nothing else that could be wrong."""
+
 WORKFLOW = "bbbbbbbb-0000-4000-8000-000000000001"
+KEY = Fernet.generate_key().decode()
+URL = "https://hooks.example.com/goalstream"
 EXAMPLES = 30
 """For each operation; enough to have found what is listed in the tests beside this file."""
 
@@ -55,7 +68,7 @@ def a_token() -> str:
         JWT_SECRET,
         account_id=ACCOUNT,
         subject="ada",
-        scope="goals:read goals:write operator",
+        scope="goals:read goals:write webhooks:read webhooks:write operator",
         expires_in_seconds=600,
         now=int(time.time()),
     )
@@ -90,7 +103,7 @@ class BriefDatabase(Database):
 @pytest.fixture
 def app(database_url: str) -> FastAPI:
     found = create_app(
-        Settings.model_validate({"jwt_secret": JWT_SECRET, "max_goals_per_workflow": 1_000}),
+        Settings.model_validate({"jwt_secret": JWT_SECRET, "encryption_keys": KEY, "max_goals_per_workflow": 1_000}),
         BriefDatabase(database_url),
         intake=Intake(FakeProducer(), topic_prefix=""),
         letters=FakeLetters(),
@@ -139,7 +152,7 @@ def run(operation: Any, mode: GenerationMode, prepare: Callable[[Any], None] = l
     return statuses
 
 
-@pytest.mark.parametrize("operation_id", [one for one in OPERATIONS if one != "whoAmI"])  # it takes nothing but a token
+@pytest.mark.parametrize("operation_id", [one for one in OPERATIONS if one not in ONLY_A_TOKEN])
 def test_whatever_breaks_the_document_is_refused_as_the_document_says(api_schema: Any, operation_id: str) -> None:
     statuses = run(api_schema.find_operation_by_id(operation_id), GenerationMode.NEGATIVE)
     assert statuses - {401}, "nothing but the token was ever judged"
@@ -158,6 +171,7 @@ def test_whatever_breaks_the_document_is_refused_as_the_document_says(api_schema
         ("getStatistics", 200),
         ("readFeed", 200),
         ("whoAmI", 200),
+        ("listWebhooks", 200),
         ("checkActivation", 200),
         ("listDeadLetters", 200),
         ("redriveDeadLetters", 200),
@@ -187,6 +201,45 @@ def test_a_goal_that_is_there_is_answered_as_the_document_says(
             case.path_parameters["workflow_id"] = WORKFLOW
         if operation_id in ("changeGoal", "deleteGoal"):
             case.headers["If-Match"] = "*"
+
+    assert success in run(api_schema.find_operation_by_id(operation_id), GenerationMode.POSITIVE, aim)
+
+
+@pytest.fixture
+async def delivery(api_database: Database) -> dict[str, str]:
+    """A delivery that is there, of a webhook that is there: what the paths call them."""
+    book = WebhookBook(api_database, account_id=ACCOUNT, seal=Seal(KEY))
+    secret = make_secret(bytes(32))
+    webhook = await book.create(url=URL, description="", topics=WEBHOOK_TOPICS, secret=secret, actor="ada")
+    log = DeliveryLog(api_database, account_id=ACCOUNT, webhook_id=webhook.webhook_id)
+    sent = await log.send_test("ada")
+    return {"webhook_id": webhook.webhook_id, "message_id": sent["message_id"]}
+
+
+@pytest.mark.parametrize(
+    ("operation_id", "success"),
+    [
+        ("createWebhook", 201),
+        ("getWebhook", 200),
+        ("changeWebhook", 200),
+        ("rotateWebhookSecret", 200),
+        ("testWebhook", 202),
+        ("listDeliveries", 200),
+        ("getDelivery", 200),
+        ("redriveDelivery", 200),
+        ("redriveDeliveries", 200),
+        ("deleteWebhook", 204),
+    ],
+)
+def test_a_webhook_that_is_there_is_answered_as_the_document_says(
+    api_schema: Any, delivery: dict[str, str], operation_id: str, success: int
+) -> None:
+    def aim(case: Any) -> None:
+        case.path_parameters.update({name: delivery[name] for name in case.path_parameters or ()})
+        if operation_id in ("changeWebhook", "deleteWebhook"):
+            case.headers["If-Match"] = "*"
+        if isinstance(case.body, dict) and "url" in case.body:
+            case.body["url"] = URL
 
     assert success in run(api_schema.find_operation_by_id(operation_id), GenerationMode.POSITIVE, aim)
 

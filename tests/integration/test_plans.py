@@ -46,6 +46,34 @@ READ: dict[str, set[str]] = {
         "enrollment_ends_pkey(account_id, enrollment_id)",
         "achievements_pkey(account_id, enrollment_id)",
     },
+    # Endpoints are few: twenty for an account at the most.
+    "deliverers._BACKLOG": {"webhooks_by_due(due_at)"},
+    "deliverers._DUE": {"webhook_deliveries_by_due(account_id, webhook_id, next_attempt_at)"},
+    "deliverers._LEASE": {"webhooks_by_due(due_at)", "webhooks_pkey(account_id, webhook_id)"},
+    "deliverers._LOCK": {"webhooks_pkey(account_id, webhook_id)"},
+    "deliverers._MAKE_DUE": {"webhooks_pkey(account_id, webhook_id)"},
+    "deliverers._NOTE": {"webhook_deliveries_pkey(account_id, webhook_id, message_id)"},
+    "deliverers._PAUSE": {"webhooks_pkey(account_id, webhook_id)"},
+    "deliverers._RELEASE": {
+        "webhooks_pkey(account_id, webhook_id)",
+        "webhook_deliveries_by_due(account_id, webhook_id)",
+        "webhook_deliveries_by_due(account_id, webhook_id, next_attempt_at)",
+    },
+    "deliverers._STORE": {"webhooks_pkey(account_id)"},
+    "delivery_log._ALL": {"webhook_deliveries_log(account_id, webhook_id, created_at, message_id)"},
+    "delivery_log._ATTEMPTS": {"webhook_attempts_pkey(account_id, webhook_id, message_id)"},
+    "delivery_log._AUDIT": set(),
+    "delivery_log._EXISTS": {"webhooks_pkey(account_id, webhook_id)"},
+    "delivery_log._INSERT_TEST": set(),
+    "delivery_log._MAKE_DUE": {"webhooks_pkey(account_id, webhook_id)"},
+    "delivery_log._OF_STATE": {
+        "webhook_deliveries_log_of_state(account_id, webhook_id, state, created_at, message_id)"
+    },
+    "delivery_log._OLDEST_PARKED": {"webhook_deliveries_log_of_state(account_id, webhook_id, state)"},
+    "delivery_log._ONE": {"webhook_deliveries_pkey(account_id, webhook_id, message_id)"},
+    "delivery_log._PARKED": {"webhook_deliveries_log_of_state(account_id, webhook_id, state)"},
+    "delivery_log._REDRIVE": {"webhook_deliveries_pkey(account_id, webhook_id, message_id)"},
+    "delivery_log._REDRIVE_PARKED": {"webhook_deliveries_pkey(account_id, webhook_id, message_id)"},
     # Which of the two it begins with depends on how many there are of each.
     "feed._COUNT": {"audit_pkey(account_id, entry_id)", "audit_of_workflow(account_id, workflow_id, entry_id)"},
     "feed._ENTRIES": {"audit_pkey(account_id, entry_id)", "audit_of_workflow(account_id, workflow_id, entry_id)"},
@@ -70,6 +98,8 @@ READ: dict[str, set[str]] = {
     },
     "contacts._FAMILIES": _TOLD_OF,
     # An account's messages that are not published yet are few, and erasures rare: not worth an index on every message.
+    "contacts._DELIVERIES": {"webhook_deliveries_of_contact(account_id, contact_id)"},
+    "contacts._REWRITE_DELIVERIES": {"webhook_deliveries_pkey(account_id, webhook_id, message_id)"},
     "contacts._OUTGOING": {"outbox_pkey(account_id)"},
     "contacts._REWRITE": {"outbox_pkey(account_id, message_id)"},
     "enrollments._ENDS": {"enrollment_ends_pkey(account_id, enrollment_id)"},
@@ -161,12 +191,24 @@ READ: dict[str, set[str]] = {
     }
     | _TOLD_OF,
     "touched._MATCHED_SINCE_STATUSES": {"matches_of_workflow(workflow_id, account_id, occurred_at)"},
+    "webhooks._AUDIT": set(),
+    "webhooks._CHANGE": {"webhooks_pkey(account_id, webhook_id)"},
+    "webhooks._COUNT": {"webhooks_pkey(account_id)"},
+    "webhooks._DELETE": {"webhooks_pkey(account_id, webhook_id)"},
+    "webhooks._FIND": {"webhooks_pkey(account_id, webhook_id)"},
+    "webhooks._INSERT": set(),
+    "webhooks._LIST": {"webhooks_pkey(account_id)"},
+    "webhooks._LOCK": {"webhooks_pkey(account_id, webhook_id)"},
+    "webhooks._ROTATE": {"webhooks_pkey(account_id, webhook_id)"},
     "why._VERSIONS": {"goals_pkey(account_id, goal_id)", "goal_versions_pkey(account_id, goal_id)"},
     "workflow_goals._VERSIONS": {"goal_versions_of_workflow(workflow_id, account_id)"},
 }
 """What a statement may read: indexes, by the columns they are searched by. Several of one table are as good as each other."""
 
-READ_WHILE_EMPTY = {name: {"achievements_pkey(account_id)"} for name in ("cohorts._ACHIEVED", "listings._OF_CONTACT")}
+READ_WHILE_EMPTY = {
+    "cohorts._ACHIEVED": {"achievements_pkey(account_id)"},
+    "listings._OF_CONTACT": {"achievements_pkey(account_id)"},
+}
 """What it may read besides with a plan from when there was nothing to read; such a plan is kept for five minutes at most."""
 
 

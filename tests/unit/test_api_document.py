@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import jsonschema_rs
 import pytest
 
+from goalstream.api import webhook_bodies
 from goalstream.api.app import create_app
 from goalstream.api.bodies import CREATE_FIELDS, PATCH_FIELDS, parse_changes, parse_new_goal
 from goalstream.api.schemas import SCHEMAS
@@ -16,6 +18,7 @@ from goalstream.config import Settings
 from goalstream.domain.durations import parse_duration
 from goalstream.domain.goals import GoalType
 from goalstream.storage.pool import Database
+from tests.unit.domain.test_webhooks import GOOD
 
 EVERY = {"401", "403", "404", "422", "429", "503"}
 STATUSES = {
@@ -40,12 +43,29 @@ STATUSES = {
     "dropDeadLetters": EVERY | {"200", "408", "413", "415"},
     "getStatistics": EVERY | {"200"},
     "checkActivation": EVERY | {"200", "400", "408", "409", "413"},
+    "createWebhook": EVERY - {"404"} | {"201", "400", "408", "413", "415"},
+    "listWebhooks": EVERY - {"404", "422"} | {"200"},
+    "getWebhook": EVERY | {"200", "304"},
+    "changeWebhook": EVERY | {"200", "408", "412", "413", "415", "428"},
+    "deleteWebhook": EVERY | {"204", "412"},
+    "rotateWebhookSecret": EVERY | {"200", "408", "413", "415"},
+    "testWebhook": EVERY | {"202"},
+    "listDeliveries": EVERY | {"200"},
+    "getDelivery": EVERY | {"200"},
+    "redriveDelivery": EVERY | {"200"},
+    "redriveDeliveries": EVERY | {"200"},
 }
+READ_WEBHOOKS = ("listWebhooks", "getWebhook", "listDeliveries", "getDelivery")
+WRITE_WEBHOOKS = (
+    "createWebhook", "changeWebhook", "deleteWebhook", "rotateWebhookSecret", "testWebhook", "redriveDelivery",
+    "redriveDeliveries",
+)  # fmt: skip
 OF_OPERATORS = {"listDeadLetters", "getDeadLetter", "redriveDeadLetters", "dropDeadLetters"}
 ERRORS = {
     "criteria_empty", "reference_not_found", "goal_limit_exceeded", "invalid_configuration", "duplicate_goal", "not_found",
     "method_not_allowed", "precondition_failed", "precondition_required", "unauthorized", "forbidden", "too_large",
     "unsupported_media_type", "validation_error", "rate_limited", "idempotency_conflict", "unavailable",
+    "webhook_limit_exceeded",
 }  # fmt: skip
 HEADERS = {
     ("createGoal", "201"): {"Location", "ETag", "Effective-From", "Idempotency-Replayed"},
@@ -60,6 +80,12 @@ HEADERS = {
     ("changeGoal", "200"): {"ETag", "Effective-From"},
     ("changeGoal", "412"): {"ETag"},
     ("deleteGoal", "204"): {"Effective-From"},
+    ("createWebhook", "201"): {"Location", "ETag"},
+    ("getWebhook", "200"): {"ETag"},
+    ("changeWebhook", "200"): {"ETag"},
+    ("changeWebhook", "412"): {"ETag"},
+    ("rotateWebhookSecret", "200"): {"ETag"},
+    ("listDeliveries", "200"): {"Link"},
     ("getStatistics", "401"): {"WWW-Authenticate"},
     ("getStatistics", "403"): {"WWW-Authenticate"},
     ("getStatistics", "429"): {"Retry-After"},
@@ -121,7 +147,7 @@ def test_every_answer_has_an_example_that_keeps_to_its_schema(document: dict[str
                 assert examples, name
                 assert all(is_valid(document, schema, example) for example in examples), name
                 answers += 1
-    assert answers == len(STATUSES) - 2  # a deletion has no body, and a feed no end
+    assert answers == len(STATUSES) - 3  # deletions have no body, and a feed no end
     assert not is_valid(document, {"$ref": "#/components/schemas/GoalDocument"}, {"id": 1})
 
 
@@ -143,6 +169,7 @@ def test_every_operation_needs_a_token_and_names_its_scope(document: dict[str, A
     scopes = dict.fromkeys(STATUSES, "goals:read")
     scopes |= dict.fromkeys(("createGoal", "changeGoal", "deleteGoal", "sendEvents"), "goals:write")
     scopes |= dict.fromkeys(OF_OPERATORS, "operator")
+    scopes |= dict.fromkeys(READ_WEBHOOKS, "webhooks:read") | dict.fromkeys(WRITE_WEBHOOKS, "webhooks:write")
     assert needed == {one: [{name: [scopes[one]]}] for one in needed}
 
 
@@ -157,6 +184,9 @@ def test_bodies_are_documented_with_exactly_the_fields_that_are_read(document: d
         ("changeGoal", "GoalChanges"),
         ("redriveDeadLetters", "LetterChoice"),
         ("dropDeadLetters", "LetterChoice"),
+        ("createWebhook", "NewWebhook"),
+        ("changeWebhook", "WebhookChanges"),
+        ("rotateWebhookSecret", "SecretRotation"),
     ):
         content = operations(document)[name]["requestBody"]["content"]
         assert content == {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
@@ -165,6 +195,9 @@ def test_bodies_are_documented_with_exactly_the_fields_that_are_read(document: d
     assert [variant["properties"]["goal_type"]["const"] for variant in variants] == list(GoalType)
     assert {tuple(variant["properties"]) for variant in variants} == {CREATE_FIELDS}
     assert tuple(schemas["GoalChanges"]["properties"]) == PATCH_FIELDS
+    assert tuple(schemas["NewWebhook"]["properties"]) == webhook_bodies.CREATE_FIELDS
+    assert tuple(schemas["WebhookChanges"]["properties"]) == webhook_bodies.PATCH_FIELDS
+    assert tuple(schemas["SecretRotation"]["properties"]) == webhook_bodies.ROTATE_FIELDS
 
 
 def test_the_documents_examples_are_accepted(document: dict[str, Any]) -> None:
@@ -173,6 +206,17 @@ def test_the_documents_examples_are_accepted(document: dict[str, Any]) -> None:
         assert parse_new_goal(example).goal_type == example["goal_type"]
     for example in schemas["GoalChanges"]["examples"]:
         assert set(parse_changes(example, GoalType.TAG_ADDED)) == set(example)
+    for example in schemas["NewWebhook"]["examples"]:
+        assert webhook_bodies.parse_new_webhook(example, ()).url == example["url"]
+    for example in schemas["WebhookChanges"]["examples"]:
+        assert webhook_bodies.parse_webhook_changes(example, ()) == {"is_paused": True}
+    for example in schemas["SecretRotation"]["examples"]:
+        assert webhook_bodies.parse_rotation(example) == timedelta(days=1)
+
+
+@pytest.mark.parametrize("url", GOOD)
+def test_the_documented_form_of_a_webhooks_url_is_not_narrower_than_what_is_read(url: str) -> None:
+    assert re.search(webhook_bodies.WEBHOOK_SCHEMAS["NewWebhook"]["properties"]["url"]["pattern"], url)
 
 
 @pytest.mark.parametrize(

@@ -54,4 +54,10 @@ def test_what_has_not_the_form_is_no_key(text: str) -> None:
 
 
 def test_the_scopes_are_those_of_the_contract() -> None:
-    assert [scope.value for scope in Scope] == ["goals:read", "goals:write", "operator"]
+    assert [scope.value for scope in Scope] == [
+        "goals:read",
+        "goals:write",
+        "webhooks:read",
+        "webhooks:write",
+        "operator",
+    ]
