@@ -36,6 +36,11 @@ class WorkerProcess:
         self._process = subprocess.Popen(self._command, env=self._environment, cwd=self._folder)
         self._seen = psutil.Process(self._process.pid)
 
+    @property
+    def pid(self) -> int:
+        """Of the life that it has."""
+        return self._process.pid
+
     def sample(self) -> float:
         """CPU seconds so far, user and system, of all lives; also notes the memory. Exits if the worker has ended."""
         if self._rests:

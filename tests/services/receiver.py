@@ -64,8 +64,8 @@ class Receiver:
                         await writer.drain()
                 finally:
                     self.at_once[call.path] -= 1
-        except (OSError, EOFError, asyncio.IncompleteReadError):
-            pass
+        except (OSError, EOFError, asyncio.CancelledError):
+            pass  # whoever called is gone, or the receiver is
         finally:
             writer.close()
 
