@@ -56,7 +56,7 @@ class KnownCall:
 
 
 async def look_up(database: Database, account_id: str, hook_id: str, seal: Seal) -> tuple[Hook | None, datetime]:
-    """The hook that a call names, if there is one, and the time. Raises DatabaseUnavailable or OperatorError."""
+    """The hook that a call names, if there is one, and the time. Raises DatabaseUnavailable."""
     async with database.transaction(account_id) as connection:
         row = await connection.fetchrow(_LOOK_UP, account_id, hook_id)
     assert row is not None  # noqa: S101 - narrows: of a left join
