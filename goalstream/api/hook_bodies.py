@@ -19,11 +19,11 @@ from goalstream.domain.presets import PRESETS, PresetName
 from goalstream.domain.signing import OVERLAP, Scheme, is_secret
 from goalstream.domain.texts import has_forbidden_character
 from goalstream.domain.topics import READ_TOPICS
-from goalstream.errors import InvalidMapping, Problem
+from goalstream.errors import InvalidMapping, OperatorError, Problem
 from goalstream.storage.codecs import decode_json, encode_json
 
 NEW_FIELDS = ("name", "preset", "scheme", "mapping", "secret")
-CHANGE_FIELDS = ("name", "mapping", "paused")
+CHANGE_FIELDS = ("name", "mapping", "is_paused")
 ROTATION_FIELDS = ("secret", "overlap_seconds")
 
 MOST_NAME = 100
@@ -62,8 +62,11 @@ def parse_body(content: bytes) -> Any:
 
 @lru_cache(maxsize=256)
 def known_mapping(text: str) -> mappings.Mapping:
-    """The mapping that is stored as JSON. Raises InvalidMapping."""
-    return parse_mapping(decode_json(text), event_types=READ_TOPICS)
+    """The mapping that is stored as JSON. Raises OperatorError where a newer release made it, and this one does not understand it."""
+    try:
+        return parse_mapping(decode_json(text), event_types=READ_TOPICS)
+    except InvalidMapping as error:
+        raise OperatorError(f"a mapping was made by a newer release ({error}): run that one everywhere") from None
 
 
 def parse_new_hook(document: Mapping[str, Any]) -> NewHook:
@@ -85,10 +88,10 @@ def parse_hook_changes(document: Mapping[str, Any]) -> dict[str, Any]:
         changes["name"] = _name(document, problems)
     if "mapping" in document:
         changes["mapping"] = mapping_text(document["mapping"], problems)
-    if "paused" in document:
-        changes["is_paused"] = document["paused"]
-        if not isinstance(document["paused"], bool):
-            problems.append(Problem("/paused", "must be true or false"))
+    if "is_paused" in document:
+        changes["is_paused"] = document["is_paused"]
+        if not isinstance(document["is_paused"], bool):
+            problems.append(Problem("/is_paused", "must be true or false"))
     refuse(problems)
     return changes
 

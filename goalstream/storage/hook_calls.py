@@ -35,9 +35,10 @@ on conflict (account_id, hook_id, call_id) do update
        answer = excluded.answer
 """
 
+# The status is named for the sake of the index alone.
 _LIST = """
 select call_id, received_at, status, answer from hook_calls
- where account_id = $1 and hook_id = $2 and (received_at, call_id) < ($3, $4)
+ where account_id = $1 and hook_id = $2 and status > 0 and (received_at, call_id) < ($3, $4)
  order by received_at desc, call_id desc
  limit $5
 """

@@ -9,7 +9,7 @@ from typing import Any
 
 from goalstream.domain.hooks import hook_source
 from goalstream.domain.signing import Scheme, SigningSecret, rotated
-from goalstream.errors import HookLimitExceeded, HookNotFound, OperatorError, StaleVersion
+from goalstream.errors import DatabaseUnavailable, HookLimitExceeded, HookNotFound, OperatorError, StaleVersion
 from goalstream.storage.codecs import decode_json, encode_json
 from goalstream.storage.pool import Connection, Row, Transactions
 from goalstream.storage.sealing import Seal
@@ -75,7 +75,7 @@ class Hook:
             "url": f"/hooks/{hook_source(self.account_id, self.hook_id)}",
             "scheme": self.scheme.value,
             "mapping": decode_json(self.mapping),
-            "paused": self.is_paused,
+            "is_paused": self.is_paused,
             "problem": self.problem,
             "secrets": [{"added_at": one.added_at, "expires_at": one.expires_at} for one in self.secrets],
             "version": self.version,
@@ -216,12 +216,16 @@ class HookBook:
 
 
 def hook_of(row: Row, seal: Seal) -> Hook:
-    """The hook of a row."""
+    """The hook of a row. Raises DatabaseUnavailable where a newer release made it, and this one does not understand it."""
     hook_id, problem = str(row["hook_id"]), None
     try:
         secrets = seal.open(_of(hook_id), row["secrets"])
     except OperatorError as error:
         secrets, problem = (), str(error)
+    if row["scheme"] not in list(Scheme):
+        raise DatabaseUnavailable(
+            f"hook {hook_id} was made by a newer release ({row['scheme']}): run that one everywhere"
+        )
     return Hook(
         account_id=str(row["account_id"]),
         hook_id=hook_id,
