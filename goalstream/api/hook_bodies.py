@@ -23,7 +23,7 @@ from goalstream.errors import InvalidMapping, OperatorError, Problem
 from goalstream.storage.codecs import decode_json, encode_json
 
 NEW_FIELDS = ("name", "preset", "scheme", "mapping", "secret")
-CHANGE_FIELDS = ("name", "mapping", "is_paused")
+CHANGE_FIELDS = ("name", "mapping", "paused")
 ROTATION_FIELDS = ("secret", "overlap_seconds")
 
 MOST_NAME = 100
@@ -88,10 +88,10 @@ def parse_hook_changes(document: Mapping[str, Any]) -> dict[str, Any]:
         changes["name"] = _name(document, problems)
     if "mapping" in document:
         changes["mapping"] = mapping_text(document["mapping"], problems)
-    if "is_paused" in document:
-        changes["is_paused"] = document["is_paused"]
-        if not isinstance(document["is_paused"], bool):
-            problems.append(Problem("/is_paused", "must be true or false"))
+    if "paused" in document:
+        changes["is_paused"] = document["paused"]
+        if not isinstance(document["paused"], bool):
+            problems.append(Problem("/paused", "must be true or false"))
     refuse(problems)
     return changes
 

@@ -49,7 +49,7 @@ class HookDocument(BaseModel):
     url: str = Field(description="where to send to, on the server of this API")
     scheme: Scheme
     mapping: HookMapping
-    is_paused: bool
+    paused: bool
     problem: str | None = Field(description="why its secrets cannot be read, and nothing is taken")
     secrets: list[SecretTimes] = Field(description="the newest first")
     version: int = Field(ge=1)
@@ -146,7 +146,7 @@ _HOOK: dict[str, Any] = {
     "url": "/hooks/qqqqqgAAQACAAAAAAAAAAZmZmZkAAEAAgAAAAAAAAAM",
     "scheme": "standard",
     "mapping": _MAPPING,
-    "is_paused": False,
+    "paused": False,
     "problem": None,
     "secrets": [{"added_at": "2026-03-10T12:00:00Z", "expires_at": None}],
     "version": 1,

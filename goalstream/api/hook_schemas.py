@@ -84,8 +84,8 @@ HOOK_SCHEMAS: Mapping[str, Schema] = {
         secret=_SECRET,
     )
     | {"examples": [{"name": "Stripe", "preset": "stripe", "secret": "whsec_of_the_endpoint"}]},
-    "HookChanges": _object("HookChanges", [], name=_NAME, mapping=_MAPPING, is_paused={"type": "boolean"})
-    | {"examples": [{"is_paused": True}]},
+    "HookChanges": _object("HookChanges", [], name=_NAME, mapping=_MAPPING, paused={"type": "boolean"})
+    | {"examples": [{"paused": True}]},
     "HookSecret": _object(
         "HookSecret",
         [],

@@ -75,7 +75,7 @@ class Hook:
             "url": f"/hooks/{hook_source(self.account_id, self.hook_id)}",
             "scheme": self.scheme.value,
             "mapping": decode_json(self.mapping),
-            "is_paused": self.is_paused,
+            "paused": self.is_paused,
             "problem": self.problem,
             "secrets": [{"added_at": one.added_at, "expires_at": one.expires_at} for one in self.secrets],
             "version": self.version,

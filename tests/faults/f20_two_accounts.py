@@ -138,7 +138,7 @@ class Asker:
             [
                 ("GET", hook, None),
                 ("GET", f"{hook}/calls", None),
-                ("PATCH", hook, {"is_paused": True}),
+                ("PATCH", hook, {"paused": True}),
                 ("POST", f"{hook}/secret", {"secret": "a new secret"}),
                 ("POST", f"{hook}/dry-run", {"body": {}}),
                 ("DELETE", hook, None),

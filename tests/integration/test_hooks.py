@@ -144,7 +144,7 @@ async def test_what_is_forged_stale_or_of_another_is_refused_alike_and_publishes
 ) -> None:
     hook, sign = await create(client, scheme), SIGNERS[scheme]
     paused = await create(client, scheme, name="paused")
-    await client.patch(f"{HOOKS}/{paused['id']}", json={"is_paused": True}, headers={"if-match": "*"})
+    await client.patch(f"{HOOKS}/{paused['id']}", json={"paused": True}, headers={"if-match": "*"})
     body = written(BODIES[scheme])
     good = sign(body, at=now())
     other_secret = SECRETS[scheme][:-4] + ("AAAA" if scheme != "standard" else "AAA=")
@@ -360,7 +360,7 @@ async def test_two_accounts_with_the_same_sender_do_not_see_each_other(
     for path in (f"{HOOKS}/{mine['id']}", f"{HOOKS}/{mine['id']}/calls"):
         assert (await client.get(path, headers=other)).status_code == 404
     for method, path, sent_body in (
-        ("PATCH", f"{HOOKS}/{mine['id']}", {"is_paused": True}),
+        ("PATCH", f"{HOOKS}/{mine['id']}", {"paused": True}),
         ("POST", f"{HOOKS}/{mine['id']}/secret", {}),
         ("POST", f"{HOOKS}/{mine['id']}/dry-run", {"body": {}}),
         ("DELETE", f"{HOOKS}/{mine['id']}", None),
