@@ -27,8 +27,8 @@ create table hook_calls (
     answer      text        not null,          -- JSON
     primary key (account_id, hook_id, call_id)
 );
--- Serves: the calls of a hook, newest first.
-create index hook_calls_log on hook_calls (account_id, hook_id, received_at desc, call_id desc);
+-- Serves: the calls of a hook, newest first. The condition holds for all: it keeps the look-up of one call to the key.
+create index hook_calls_log on hook_calls (account_id, hook_id, received_at desc, call_id desc) where status > 0;
 -- Serves: the removal of what is old.
 create index hook_calls_by_time on hook_calls (received_at);
 

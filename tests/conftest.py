@@ -26,6 +26,7 @@ from tests.services.tiers import RunningKafka, Tier
 
 UNIT = Path(__file__).parent / "unit"
 JWT_SECRET = "a secret for tests, of enough bytes"
+ENCRYPTION_KEYS = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 POSTGRES_PORT = 5432
 """Where a developer's own PostgreSQL listens, and where nothing may be touched by mistake."""
 
@@ -224,6 +225,7 @@ def settings_for(kafka_servers: str, database_url: str, topic_prefix: str) -> Se
             "database_url": database_url,
             "activation_delay_seconds": 0,
             "jwt_secret": JWT_SECRET,
+            "encryption_keys": ENCRYPTION_KEYS,
             "metrics_port": 0,
             "http_port": 0,
         }

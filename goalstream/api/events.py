@@ -41,7 +41,7 @@ class Intake(Protocol):
     """Where events go."""
 
     def check(self, account_id: str, documents: Sequence[bytes]) -> Sequence[Outcome]:
-        """What is wrong with events, of which nothing is sent. Raises BrokerUnavailable where none are taken at all."""
+        """What is wrong with events, of which none is sent."""
 
     async def accept(
         self, account_id: str, documents: Sequence[bytes], *, traceparent: str | None
@@ -80,7 +80,7 @@ async def send_events(
             415, f"The body must be one of: {', '.join(CONTENT_TYPES)}", headers={"Accept": CONTENT_TYPES[0]}
         )
     content = await read_body(request, request.app.state.settings.max_events_body_bytes)
-    intake = intake_of(request)
+    intake = require_intake(request)
 
     async def send(_: Transactions) -> Response:
         documents, is_batch = _documents(content)
@@ -92,8 +92,8 @@ async def send_events(
     return await answer_once(request, writer, idempotency_key, content, send)
 
 
-def intake_of(request: Request) -> Intake:
-    """Where this API's events go. Raises ApiError: 503 where it has no Kafka."""
+def require_intake(request: Request) -> Intake:
+    """Where events go. Raises ApiError: 503 where this process does not know Kafka."""
     found: Intake | None = request.app.state.intake
     if found is None:
         raise ApiError(503, "This API does not know Kafka", headers={"Retry-After": "60"})

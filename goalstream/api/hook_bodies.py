@@ -19,7 +19,7 @@ from goalstream.domain.presets import PRESETS, PresetName
 from goalstream.domain.signing import OVERLAP, Scheme, is_secret
 from goalstream.domain.texts import has_forbidden_character
 from goalstream.domain.topics import READ_TOPICS
-from goalstream.errors import InvalidMapping, Problem
+from goalstream.errors import InvalidMapping, OperatorError, Problem
 from goalstream.storage.codecs import decode_json, encode_json
 
 NEW_FIELDS = ("name", "preset", "scheme", "mapping", "secret")
@@ -62,8 +62,11 @@ def parse_body(content: bytes) -> Any:
 
 @lru_cache(maxsize=256)
 def known_mapping(text: str) -> mappings.Mapping:
-    """The mapping that is stored as JSON. Raises InvalidMapping."""
-    return parse_mapping(decode_json(text), event_types=READ_TOPICS)
+    """The mapping that is stored as JSON. Raises OperatorError where a newer release made it, and this one does not understand it."""
+    try:
+        return parse_mapping(decode_json(text), event_types=READ_TOPICS)
+    except InvalidMapping as error:
+        raise OperatorError(f"a mapping was made by a newer release ({error}): run that one everywhere") from None
 
 
 def parse_new_hook(document: Mapping[str, Any]) -> NewHook:

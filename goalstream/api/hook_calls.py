@@ -14,7 +14,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from goalstream.api.bodies import read_body
 from goalstream.api.contract import problems
-from goalstream.api.events import accepted_events, intake_of
+from goalstream.api.events import Intake, accepted_events, require_intake
 from goalstream.api.hook_bodies import known_mapping, parse_body
 from goalstream.api.hook_documents import HookAnswer
 from goalstream.api.hook_events import HookEvents, make_events, problems_of_events
@@ -25,6 +25,7 @@ from goalstream.api.sealing import require_seal
 from goalstream.domain.hooks import call_id_of, parse_source, signature_digest
 from goalstream.domain.mappings import apply
 from goalstream.domain.signing import SIGNED_BY, TELLS_NO_TIME, Scheme, SigningSecret, is_signed, make_secret
+from goalstream.errors import OperatorError
 from goalstream.observability.metrics import HOOK_CALLS, HOOK_OUTCOMES
 from goalstream.storage.hook_calls import KnownCall, claim, find_call, keep_call, look_up
 from goalstream.storage.hooks import Hook
@@ -59,11 +60,13 @@ async def call_hook(
 
     A repetition is answered as the first time, and nothing is published again. What breaks a contract is refused whole.
     """
-    seal = require_seal(request)
+    seal, intake = require_seal(request), require_intake(request)
     content = await read_body(request, request.app.state.settings.max_events_body_bytes)
     named = parse_source(source)
     found, now = await look_up(request.app.state.database, *(named or _NOBODY), seal)
     hook = None if found is None or found.is_paused else found
+    if hook is not None and hook.problem:
+        raise OperatorError(hook.problem)
     if hook is None:
         scheme = next((one for one in Scheme if SIGNED_BY[one] in request.headers), Scheme.STANDARD)
         secrets = [SigningSecret(text=_NO_SECRET, added_at=now)]
@@ -82,11 +85,11 @@ async def call_hook(
         raise _refused("malformed", ApiError(400, str(error), error="malformed")) from None
     mapped = apply(known_mapping(hook.mapping), document)
     call_id = call_id_of(hook.scheme, request.headers, mapped.call_id, content)
-    events = make_events(intake_of(request), mapped, account_id=hook.account_id, hook_id=hook.hook_id, call_id=call_id)
-    return await _answer_once(request, hook, call_id, events)
+    events = make_events(intake, mapped, account_id=hook.account_id, hook_id=hook.hook_id, call_id=call_id)
+    return await _answer_once(request, intake, hook, call_id, events)
 
 
-async def _answer_once(request: Request, hook: Hook, call_id: str, events: HookEvents) -> Response:
+async def _answer_once(request: Request, intake: Intake, hook: Hook, call_id: str, events: HookEvents) -> Response:
     """The first answer where the call was accepted before; else it is judged, and the answer kept with what was done."""
     signature = signature_digest(hook.scheme, request.headers)
     async with request.app.state.database.transaction(hook.account_id) as connection:
@@ -100,18 +103,17 @@ async def _answer_once(request: Request, hook: Hook, call_id: str, events: HookE
         if known is not None and known.status == ACCEPTED:
             HOOK_CALLS.labels("repeated").inc()
             return Response(known.answer, known.status, media_type="application/json")
-        outcome, response = await _judge(request, hook, events)
+        outcome, response = await _judge(request, intake, hook, events)
         answer = KnownCall(signature=signature, status=response.status_code, answer=bytes(response.body).decode())
         await keep_call(connection, hook, call_id, answer)
     HOOK_CALLS.labels(outcome).inc()
     return response
 
 
-async def _judge(request: Request, hook: Hook, events: HookEvents) -> tuple[str, Response]:
+async def _judge(request: Request, intake: Intake, hook: Hook, events: HookEvents) -> tuple[str, Response]:
     """Sends all events, or none where one of them is not sound. Raises BrokerUnavailable."""
     wrong = events.all_problems
     if not wrong and events.documents:
-        intake = intake_of(request)
         trace = request.headers.get("traceparent")
         outcomes = await intake.accept(hook.account_id, events.documents, traceparent=trace)
         wrong = problems_of_events(outcomes)

@@ -50,6 +50,7 @@ class HookDocument(BaseModel):
     scheme: Scheme
     mapping: HookMapping
     paused: bool
+    problem: str | None = Field(description="why its secrets cannot be read, and nothing is taken")
     secrets: list[SecretTimes] = Field(description="the newest first")
     version: int = Field(ge=1)
     created_at: datetime
@@ -146,6 +147,7 @@ _HOOK: dict[str, Any] = {
     "scheme": "standard",
     "mapping": _MAPPING,
     "paused": False,
+    "problem": None,
     "secrets": [{"added_at": "2026-03-10T12:00:00Z", "expires_at": None}],
     "version": 1,
     "created_at": "2026-03-10T12:00:00Z",

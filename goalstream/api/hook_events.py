@@ -29,7 +29,7 @@ class HookEvents:
 
 
 def make_events(intake: Intake, mapped: Mapped, *, account_id: str, hook_id: str, call_id: str) -> HookEvents:
-    """The events of a call, held against their contracts. Raises BrokerUnavailable where no events are taken."""
+    """The events of a call, held against their contracts."""
     shown = [_document(event, hook_id, call_id) for event in mapped.events]
     problems = list(mapped.problems)
     documents = []

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from goalstream.api.auth import WebhookReader
 from goalstream.api.bodies import read_json, unknown_fields
 from goalstream.api.contract import problems
-from goalstream.api.events import intake_of
+from goalstream.api.events import require_intake
 from goalstream.api.hook_bodies import known_mapping, mapping_text, parse_body, preset_named, refuse
 from goalstream.api.hook_documents import DryRun
 from goalstream.api.hook_events import make_events
@@ -89,7 +89,7 @@ async def _object(request: Request, known: tuple[str, ...]) -> Mapping[str, Any]
 def _tried(request: Request, account_id: str, hook_id: str, mapping: str, sent: object) -> Response:
     mapped = apply(known_mapping(mapping), sent)
     call_id = mapped.call_id or _UNKNOWN_CALL
-    made = make_events(intake_of(request), mapped, account_id=account_id, hook_id=hook_id, call_id=call_id)
+    made = make_events(require_intake(request), mapped, account_id=account_id, hook_id=hook_id, call_id=call_id)
     shown = [
         {"event": event, "errors": _errors(outcome.problems)}
         for event, outcome in zip(made.shown, made.outcomes, strict=True)

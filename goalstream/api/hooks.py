@@ -114,7 +114,7 @@ async def get_hook(hook_id: Id, request: Request, reader: WebhookReader, if_none
     responses={200: headers("ETag"), **problems(404, 412, 413, 415, 422, 428)},
 )
 async def change_hook(hook_id: Id, request: Request, writer: WebhookWriter, if_match: IfMatch = None) -> Response:
-    """`mapping` replaces; calls of a hook that is `paused` are refused."""
+    """`mapping` replaces; calls of a hook that is paused are refused."""
     hook_id = path_uuid(hook_id)
     if_match = require_if_match(if_match)
     book = _book(request, writer)

@@ -8,7 +8,8 @@ letter_choice  which dead letters a person means                  doctor     doc
 api_keys       create, list, revoke                               key_views  how API keys look
 schemas        list, show, validate                               explain    explain
 verdicts       what the API explains                              rescan     what Kafka still has
-explain_views  how verdicts look
+explain_views  how verdicts look                                  hooks      list, add, show, rotate, dry-run, calls …
+hook_views     how hooks look
 """
 
 from goalstream.cli.program import main

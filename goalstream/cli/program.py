@@ -7,7 +7,7 @@ import sys
 import structlog
 import typer
 
-from goalstream.cli import api_keys, dead_letters, events, goals, installation, processes, schemas, webhooks
+from goalstream.cli import api_keys, dead_letters, events, goals, hooks, installation, processes, schemas, webhooks
 from goalstream.cli.doctor import doctor
 from goalstream.cli.explain import explain
 from goalstream.cli.terminal import err
@@ -37,6 +37,7 @@ for command in (
     app.command()(command)
 app.add_typer(goals.app, name="goals")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(hooks.app, name="hooks")
 app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(api_keys.app, name="api-keys")
 app.add_typer(schemas.app, name="schemas")

@@ -35,9 +35,10 @@ on conflict (account_id, hook_id, call_id) do update
        answer = excluded.answer
 """
 
+# The status is named for the sake of the index alone.
 _LIST = """
 select call_id, received_at, status, answer from hook_calls
- where account_id = $1 and hook_id = $2 and (received_at, call_id) < ($3, $4)
+ where account_id = $1 and hook_id = $2 and status > 0 and (received_at, call_id) < ($3, $4)
  order by received_at desc, call_id desc
  limit $5
 """
@@ -56,7 +57,7 @@ class KnownCall:
 
 
 async def look_up(database: Database, account_id: str, hook_id: str, seal: Seal) -> tuple[Hook | None, datetime]:
-    """The hook that a call names, if there is one, and the time. Raises DatabaseUnavailable or OperatorError."""
+    """The hook that a call names, if there is one, and the time. Raises DatabaseUnavailable."""
     async with database.transaction(account_id) as connection:
         row = await connection.fetchrow(_LOOK_UP, account_id, hook_id)
     assert row is not None  # noqa: S101 - narrows: of a left join

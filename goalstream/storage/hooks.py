@@ -9,7 +9,7 @@ from typing import Any
 
 from goalstream.domain.hooks import hook_source
 from goalstream.domain.signing import Scheme, SigningSecret, rotated
-from goalstream.errors import HookLimitExceeded, HookNotFound, StaleVersion
+from goalstream.errors import DatabaseUnavailable, HookLimitExceeded, HookNotFound, OperatorError, StaleVersion
 from goalstream.storage.codecs import decode_json, encode_json
 from goalstream.storage.pool import Connection, Row, Transactions
 from goalstream.storage.sealing import Seal
@@ -51,7 +51,7 @@ insert into audit (account_id, at, actor, action, before, after) values ($1, $2,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hook:
-    """A hook as it is; `mapping` is JSON."""
+    """A hook as it is; `mapping` is JSON. Where its secrets cannot be decrypted there are none, and `problem` says why."""
 
     account_id: str
     hook_id: str
@@ -59,6 +59,7 @@ class Hook:
     scheme: Scheme
     mapping: str
     secrets: Sequence[SigningSecret] = field(repr=False)
+    problem: str | None = None
     is_paused: bool
     version: int
     created_at: datetime
@@ -75,6 +76,7 @@ class Hook:
             "scheme": self.scheme.value,
             "mapping": decode_json(self.mapping),
             "paused": self.is_paused,
+            "problem": self.problem,
             "secrets": [{"added_at": one.added_at, "expires_at": one.expires_at} for one in self.secrets],
             "version": self.version,
             "created_at": self.created_at,
@@ -85,10 +87,7 @@ class Hook:
 
 
 class HookBook:
-    """The hooks of one account.
-
-    Everything raises DatabaseUnavailable while PostgreSQL is away, and OperatorError where secrets cannot be decrypted.
-    """
+    """The hooks of one account. Everything raises DatabaseUnavailable while PostgreSQL is away."""
 
     def __init__(self, database: Transactions, *, account_id: str, seal: Seal) -> None:
         self._database = database
@@ -153,21 +152,28 @@ class HookBook:
     ) -> Hook:
         """The hook with some of `name, mapping, is_paused` changed; as it was when nothing changes.
 
-        `expected_version` of None accepts any. Raises HookNotFound or StaleVersion.
+        `expected_version` of None accepts any. Raises HookNotFound or StaleVersion, or OperatorError where its secrets cannot be decrypted.
         """
         async with self._database.transaction(self._account_id) as connection:
-            before = await self._lock(connection, hook_id, expected_version)
+            before = _readable(await self._lock(connection, hook_id, expected_version))
             if replace(before, **changes) == before:
                 return before
             return await self._write(connection, before, changes, actor=actor, action="changed")
 
     async def rotate(self, hook_id: str, secret: str, *, overlap: timedelta, actor: str) -> Hook:
-        """The hook with a new secret in front; those before it hold for `overlap`. Raises HookNotFound."""
+        """The hook with a new secret in front; those before it hold for `overlap`.
+
+        Raises HookNotFound, or OperatorError where those before it should hold and cannot be decrypted.
+        """
         async with self._database.transaction(self._account_id) as connection:
             before = await self._lock(connection, hook_id, None)
+            if overlap:
+                _readable(before)
             now = await connection.fetchval(_CLOCK)
             secrets = rotated(before.secrets, secret, now=now, overlap=overlap)[:MOST_SECRETS]
-            return await self._write(connection, before, {"secrets": secrets}, actor=actor, action="secret_rotated")
+            return await self._write(
+                connection, before, {"secrets": secrets, "problem": None}, actor=actor, action="secret_rotated"
+            )
 
     async def delete(self, hook_id: str, *, expected_version: int | None, actor: str) -> None:
         """Removes the hook; its calls go when they are old. Raises HookNotFound or StaleVersion."""
@@ -210,15 +216,24 @@ class HookBook:
 
 
 def hook_of(row: Row, seal: Seal) -> Hook:
-    """The hook of a row. Raises OperatorError where its secrets cannot be decrypted."""
-    hook_id = str(row["hook_id"])
+    """The hook of a row. Raises DatabaseUnavailable where a newer release made it, and this one does not understand it."""
+    hook_id, problem = str(row["hook_id"]), None
+    try:
+        secrets = seal.open(_of(hook_id), row["secrets"])
+    except OperatorError as error:
+        secrets, problem = (), str(error)
+    if row["scheme"] not in list(Scheme):
+        raise DatabaseUnavailable(
+            f"hook {hook_id} was made by a newer release ({row['scheme']}): run that one everywhere"
+        )
     return Hook(
         account_id=str(row["account_id"]),
         hook_id=hook_id,
         name=row["name"],
         scheme=Scheme(row["scheme"]),
         mapping=row["mapping"],
-        secrets=seal.open(_of(hook_id), row["secrets"]),
+        secrets=secrets,
+        problem=problem,
         is_paused=row["is_paused"],
         version=row["version"],
         created_at=row["created_at"],
@@ -226,6 +241,13 @@ def hook_of(row: Row, seal: Seal) -> Hook:
         updated_at=row["updated_at"],
         updated_by=row["updated_by"],
     )
+
+
+def _readable(hook: Hook) -> Hook:
+    """Raises OperatorError where the hook's secrets cannot be decrypted, and so would be lost."""
+    if hook.problem:
+        raise OperatorError(hook.problem)
+    return hook
 
 
 def _of(hook_id: str) -> str:

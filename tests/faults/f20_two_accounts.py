@@ -7,10 +7,12 @@ Everything that an account owns carries its mark, so that a glance at an answer 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from random import Random
 from typing import Any
 
@@ -20,15 +22,20 @@ import httpx
 from goalstream.api.server import serve
 from goalstream.config import Settings
 from goalstream.detection import GoalDetectionService, Storage
+from goalstream.domain.hooks import hook_source
+from goalstream.intake import Intake
 from goalstream.storage.pool import Database
+from tests.conftest import ENCRYPTION_KEYS
 from tests.faults.forged_tokens import FORGERS, TRUSTED, claims_of, signed
 from tests.faults.judge import Findings
 from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import Ground, Stage, stage
-from tests.faults.twin_accounts import TABLES, Twin, everything, twins
+from tests.faults.twin_accounts import TABLES, Twin, everything, hook_secret, twins
 from tests.integration.builders import LATENESS, new_id
+from tests.senders import now, sign_stripe
 from tests.services.key_server import running_key_server
 from tests.signers import ALGORITHMS, jwks
+from tests.unit.streams.fakes import FakeProducer
 
 REQUESTS = {Size.CI: 200, Size.FULL: 5_000}
 SECRET = "a secret that only the API knows, and no forger, long enough for every algorithm"
@@ -60,6 +67,7 @@ class Asker:
                 self._forged,
                 self._forged,
                 self._forged_key,
+                self._forged_call,
                 self._past_the_api,
                 self._in_process,
                 self._what_is_of_all,
@@ -85,6 +93,9 @@ class Asker:
                 f"/api/v1/contacts/{mine.contact_id}/achievements",
                 f"/api/v1/contacts/{mine.contact_id}/goals/{mine.shared_goal}/explanation",
                 f"/api/v1/contacts/{mine.contact_id}/timeline",
+                "/api/v1/hooks",
+                f"/api/v1/hooks/{mine.shared_workflow}",
+                f"/api/v1/hooks/{mine.shared_workflow}/calls",
             ]
         )
         answer = await self._get(
@@ -122,6 +133,19 @@ class Asker:
         self._expect(listed, {200}, None, other)
         if listed.json()["total"]:
             self.findings.wrong.append(f"{mine.mark} sees that there are goals of {other.mark}")
+        hook = f"/api/v1/hooks/{other.own_workflow}"
+        asked: tuple[str, str, dict[str, Any] | None] = self._chance.choice(
+            [
+                ("GET", hook, None),
+                ("GET", f"{hook}/calls", None),
+                ("PATCH", hook, {"paused": True}),
+                ("POST", f"{hook}/secret", {"secret": "a new secret"}),
+                ("POST", f"{hook}/dry-run", {"body": {}}),
+                ("DELETE", hook, None),
+            ]
+        )
+        answer = await self._api.request(asked[0], asked[1], json=asked[2], headers=headers)
+        self._expect(answer, {404}, None, other)
         explained = await self._get(f"/api/v1/contacts/{other.contact_id}/goals/{goal}/explanation", mine)
         self._expect(explained, {404}, None, other)
         for path, name in (
@@ -164,6 +188,25 @@ class Asker:
         )
         await self._knock(f"Bearer {key}", 401, f"an API key {name}", mine, other)
 
+    async def _forged_call(self, mine: Twin, other: Twin) -> None:
+        """A call of a hook is known by the secret of that very hook."""
+        own, others = hook_secret(mine.mark), hook_secret(other.mark)
+        account, hook, secret, age = self._chance.choice(
+            [
+                (other.account_id, other.shared_workflow, own, timedelta()),
+                (mine.account_id, mine.shared_workflow, others, timedelta()),
+                (other.account_id, other.own_workflow, own, timedelta()),
+                (mine.account_id, other.own_workflow, others, timedelta()),
+                (new_id(), mine.own_workflow, own, timedelta()),
+                (mine.account_id, mine.own_workflow, own, timedelta(minutes=6)),
+                (mine.account_id, mine.own_workflow, own, -timedelta(minutes=6)),
+            ]
+        )
+        body = json.dumps({"contact_id": other.contact_id}).encode()
+        headers = sign_stripe(body, secret=secret, at=now() - age)
+        answer = await self._api.post(f"/hooks/{hook_source(account, hook)}", content=body, headers=headers)
+        self._expect(answer, {401}, None, mine, other)
+
     async def _knock(self, header: str, status: int, what: str, mine: Twin, other: Twin) -> None:
         """Something is asked with what proves nothing."""
         workflow = f"/api/v1/workflows/{other.shared_workflow}"
@@ -188,6 +231,9 @@ class Asker:
                     {"event_type": "contact.tag.added", "data": {"contact_id": other.contact_id}},
                 ),
                 ("POST", f"{workflow}/goals", {"goal_type": "tag_added", "criteria": {"tag_name": "x"}}),
+                ("GET", f"/api/v1/hooks/{other.shared_workflow}", None),
+                ("POST", f"/api/v1/hooks/{other.shared_workflow}/secret", {"secret": "a new secret"}),
+                ("DELETE", f"/api/v1/hooks/{other.shared_workflow}", None),
                 ("PATCH", goal, {"is_active": False}),
                 ("DELETE", goal, None),
             ]
@@ -316,10 +362,18 @@ async def _api(here: Stage) -> AsyncIterator[tuple[httpx.AsyncClient, Database]]
 @asynccontextmanager
 async def _api_with_keys(here: Stage, jwks_url: str) -> AsyncIterator[tuple[httpx.AsyncClient, Database]]:
     settings = Settings.model_validate(
-        {"database_url": here.database_url, "http_port": 0, "jwt_secret": SECRET, "jwks_url": jwks_url}
+        {
+            "database_url": here.database_url,
+            "http_port": 0,
+            "jwt_secret": SECRET,
+            "jwks_url": jwks_url,
+            "encryption_keys": ENCRYPTION_KEYS,
+        }
     )
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = asyncio.create_task(serve(settings, on_listening=port.set_result))
+    serving = asyncio.create_task(
+        serve(settings, intake=Intake(FakeProducer(), topic_prefix=""), on_listening=port.set_result)
+    )
     database = Database(here.database_url, size=AT_ONCE)
     try:
         async with asyncio.timeout(START_SECONDS):

@@ -10,7 +10,12 @@ from typing import Any
 
 from goalstream.domain.access import SECRET_BYTES, ApiKey, Scope, make_api_key
 from goalstream.domain.goals import TagCriteria
+from goalstream.domain.signing import Scheme
+from goalstream.storage.hook_calls import KnownCall, keep_call
+from goalstream.storage.hooks import HookBook
 from goalstream.storage.pool import Database
+from goalstream.storage.sealing import Seal
+from tests.conftest import ENCRYPTION_KEYS
 from tests.integration.builders import World, new_id
 
 TABLES = """
@@ -72,6 +77,8 @@ async def _twin(world: World, mark: str, others: list[str], goal_id: str, rest: 
         alone.start(),
         alone.match(own_goal, data=data),
     )
+    for hook_id in (world.workflow_id, alone.workflow_id):
+        await _hook(world, mark, hook_id)
     return Twin(
         mark=mark,
         enrolled=1 + len(others),
@@ -98,9 +105,26 @@ async def _key(world: World, mark: str, key_id: str, *, column: str = "last_used
             key.key_id,
             key.digest,
             mark,
-            [Scope.GOALS_READ, Scope.GOALS_WRITE],
+            [Scope.GOALS_READ, Scope.GOALS_WRITE, Scope.WEBHOOKS_READ, Scope.WEBHOOKS_WRITE],
         )
     return key
+
+
+async def _hook(world: World, mark: str, hook_id: str) -> None:
+    """A hook that was called once; its id is that of a workflow, by which it is one that both have, or one of its own."""
+    book = HookBook(world.database, account_id=world.account_id, seal=Seal(ENCRYPTION_KEYS))
+    mapping = json.dumps({"events": [{"event_type": "form.submitted", "data": {"form_id": f"'{mark}'"}}]})
+    hook = await book.create(
+        hook_id, name=mark, scheme=Scheme.STRIPE, mapping=mapping, secret=hook_secret(mark), actor="test"
+    )
+    async with world.database.transaction() as connection:
+        known = KnownCall(signature=bytes(32), status=202, answer=json.dumps({"accepted": 0, "events": []}))
+        await keep_call(connection, hook, mark, known)
+
+
+def hook_secret(mark: str) -> str:
+    """What calls of a twin's hooks are signed with."""
+    return f"the secret of {mark}"
 
 
 async def _give_id(database: Database, account_id: str, goal_id: str, new: str) -> None:

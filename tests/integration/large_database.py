@@ -75,6 +75,9 @@ insert into goal_versions
     select account_id, id('goal', number), 1, id('workflow', 1 + number % 400), 'tag_added',
            jsonb_build_object('tag_name', number::text), true, false, null, 0, entered_at, entered_at, entered_at, 'ada'
       from people limit {OTHERS};
+insert into hook_calls
+    select account_id, workflow_id, number::text, entered_at, decode(repeat('00', 32), 'hex'), 202, '{{}}' from people
+     limit {OTHERS};
 insert into crm_references
     select account_id, 'form', 'form-' || number, null, null, false, entered_at, entered_at, number::text,
            'crm.reference.changed', '{{}}' from people limit {OTHERS};

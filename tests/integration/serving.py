@@ -16,14 +16,20 @@ from goalstream.api.dead_letters import DeadLetters
 from goalstream.api.events import Intake
 from goalstream.api.tokens import issue_token
 from goalstream.config import Settings
-from tests.conftest import JWT_SECRET
+from tests.conftest import ENCRYPTION_KEYS, JWT_SECRET
 
 ACCOUNT = "aaaaaaaa-0000-4000-8000-000000000001"
 PATIENCE_SECONDS = 20
 
 
 def settings_of(database_url: str, **values: Any) -> Settings:
-    return Settings.model_validate({"database_url": database_url, "jwt_secret": JWT_SECRET, "http_port": 0} | values)
+    usual = {
+        "database_url": database_url,
+        "jwt_secret": JWT_SECRET,
+        "encryption_keys": ENCRYPTION_KEYS,
+        "http_port": 0,
+    }
+    return Settings.model_validate(usual | values)
 
 
 def bearer(account_id: str = ACCOUNT, *, scope: str = "goals:read goals:write") -> dict[str, str]:

@@ -26,11 +26,13 @@ from goalstream.domain.access import Scope
 from goalstream.domain.facts import Fact
 from goalstream.domain.goals import FormCriteria, GoalType, GoalVersion
 from goalstream.domain.messages import EncodedMessage
-from goalstream.domain.signing import OVERLAP, make_secret
+from goalstream.domain.signing import OVERLAP, Scheme, make_secret
 from goalstream.domain.webhooks import WEBHOOK_TOPICS
 from goalstream.errors import NotEligible
+from goalstream.storage import hook_calls
 from goalstream.storage.activation import check_activation
-from goalstream.storage.api_keys import KeyBook, look_up, note_use
+from goalstream.storage.api_keys import KeyBook, note_use
+from goalstream.storage.api_keys import look_up as look_up_key
 from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.cohorts import Cohort
 from goalstream.storage.deliverers import Attempt, DeliveryQueue, PublishedMessage
@@ -38,6 +40,8 @@ from goalstream.storage.delivery_log import DeliveryKey, DeliveryLog
 from goalstream.storage.feed import Feed, FeedFilter
 from goalstream.storage.goal_changes import changes_since
 from goalstream.storage.history import AuditKind, audit, goal_versions
+from goalstream.storage.hook_calls import KnownCall, calls, find_call, keep_call, look_up
+from goalstream.storage.hooks import HookBook
 from goalstream.storage.idempotency import KeptAnswer, claim, find_answer, keep_answer
 from goalstream.storage.listings import (
     AchievementKey,
@@ -53,6 +57,7 @@ from goalstream.storage.sealing import Seal
 from goalstream.storage.stats import statistics
 from goalstream.storage.webhooks import WebhookBook
 from goalstream.storage.why import Key, explanation, timeline
+from tests.conftest import ENCRYPTION_KEYS
 from tests.integration.builders import LATENESS, World
 
 FOR_PERSONS = {"checkup", "migrate"}
@@ -133,7 +138,28 @@ async def execute_all(
     await _open_with_keys(api, world)
     await _subscribe(api, world, contacts[1])
     await _repeat(api, world)
+    await _receive(api, world)
     await _clean(world)
+
+
+async def _receive(api: Database, world: World) -> None:
+    """Hooks are called: one that stays, and one that is deleted."""
+    seal = Seal(ENCRYPTION_KEYS)
+    book = HookBook(api, account_id=world.account_id, seal=seal)
+    kept, deleted = str(uuid4()), str(uuid4())
+    for hook_id in (deleted, kept):
+        await book.create(hook_id, name="Shop", scheme=Scheme.STRIPE, mapping="{}", secret="a secret", actor="ada")
+    await book.delete(deleted, expected_version=1, actor="ada")
+    await book.hooks()
+    await book.change(kept, {"name": "Store"}, expected_version=1, actor="ada")
+    hook = await book.get(kept)
+    await look_up(api, world.account_id, kept, seal)
+    known = KnownCall(signature=bytes(32), status=202, answer="{}")
+    async with api.transaction(world.account_id) as connection:
+        assert await hook_calls.claim(connection, kept, "call-1")
+        await find_call(connection, hook, "call-1")
+        await keep_call(connection, hook, "call-1", known)
+    await calls(api, world.account_id, kept, limit=10, before=None)
 
 
 async def _repeat(api: Database, world: World) -> None:
@@ -148,7 +174,7 @@ async def _open_with_keys(api: Database, world: World) -> None:
     book = KeyBook(world.database)
     key, _ = await book.create(world.account_id, name="shop", scopes=[Scope.GOALS_READ], expires_in=None, actor="ada")
     await book.keys(world.account_id)
-    await look_up(api, key)
+    await look_up_key(api, key)
     await note_use(api, key)
     await book.revoke(key.key_id, actor="ada")
 
@@ -307,6 +333,7 @@ async def _clean(world: World) -> None:
     await cleaner.remove_enrollments(long_ago)
     await cleaner.delete_audit(long_ago)
     await cleaner.delete_answers(long_ago)
+    await cleaner.delete_calls(long_ago)
 
 
 async def what_values_make_it_read(connection: Connection, text: str, values: Sequence[Any]) -> set[str]:

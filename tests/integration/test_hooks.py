@@ -21,7 +21,7 @@ from goalstream.intake import Intake
 from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.pool import Database
 from goalstream.streams.producer import Outgoing
-from tests.conftest import JWT_SECRET
+from tests.conftest import ENCRYPTION_KEYS, JWT_SECRET
 from tests.integration.builders import new_id
 from tests.integration.serving import ACCOUNT, bearer
 from tests.senders import (
@@ -39,7 +39,6 @@ from tests.senders import (
 )
 from tests.unit.streams.fakes import FakeProducer
 
-KEYS = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 HOOKS = "/api/v1/hooks"
 MAPPING = {
     "call_id": "id",
@@ -73,7 +72,7 @@ def producer() -> FakeProducer:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings.model_validate({"jwt_secret": JWT_SECRET, "encryption_keys": KEYS})
+    return Settings.model_validate({"jwt_secret": JWT_SECRET, "encryption_keys": ENCRYPTION_KEYS})
 
 
 @pytest.fixture

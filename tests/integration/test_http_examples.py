@@ -57,6 +57,7 @@ async def test_every_example_does_what_is_shown(
 ) -> None:
     assert shutil.which("curl"), "install curl"
     assert shutil.which("jq"), "install jq"
+    assert shutil.which("openssl"), "install openssl"
     await measure(database)
     stage = Stage(kafka.bootstrap_servers, topic_prefix)
     await stage.set_aside(*(stage.record(offset, key=b"k", value=b"[1]") for offset in range(2)))
@@ -69,6 +70,7 @@ async def test_every_example_does_what_is_shown(
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "API": f"{client.base_url}/api/v1",
             "TOKEN": bearer()["authorization"].removeprefix("Bearer "),
+            "WEBHOOKS": bearer(scope="webhooks:read webhooks:write")["authorization"].removeprefix("Bearer "),
             "OPERATOR": bearer(scope="operator")["authorization"].removeprefix("Bearer "),
             "WORKFLOW": WORKFLOW,
             "MEASURED": MEASURED,

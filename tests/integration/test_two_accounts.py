@@ -12,12 +12,14 @@ from fastapi import FastAPI
 
 from goalstream.api.app import create_app
 from goalstream.config import Settings
+from goalstream.domain.hooks import hook_source
 from goalstream.intake import Intake
 from goalstream.storage.pool import Database
-from tests.conftest import JWT_SECRET
+from tests.conftest import ENCRYPTION_KEYS, JWT_SECRET
 from tests.faults.forged_tokens import claims_of, signed
-from tests.faults.twin_accounts import Twin, everything, twins
+from tests.faults.twin_accounts import Twin, everything, hook_secret, twins
 from tests.integration.builders import new_id
+from tests.senders import now, sign_stripe
 from tests.unit.fake_letters import LETTER, FakeLetters
 from tests.unit.streams.fakes import FakeProducer
 
@@ -31,6 +33,8 @@ NEW = {"goal_type": "form_submitted", "criteria": {"form_id": "form-9"}}
 def goals_of(workflow: str) -> str:
     return f"/api/v1/workflows/{workflow}/goals"
 
+
+HOOKS = "/api/v1/hooks"
 
 READS: Mapping[str, Asks] = {
     "whoAmI": lambda *_: ("GET", "/api/v1/me", {}),
@@ -53,6 +57,21 @@ READS: Mapping[str, Asks] = {
     ),
     "readFeed": lambda _, workflow, __: ("GET", f"/api/v1/feed?workflow_id={workflow}", {}),
     "getStatistics": lambda _, workflow, __: ("GET", f"{goals_of(workflow)}/stats", {}),
+    "listHooks": lambda *_: ("GET", HOOKS, {}),
+    "getHook": lambda _, workflow, __: ("GET", f"{HOOKS}/{workflow}", {}),
+    "listHookCalls": lambda _, workflow, __: ("GET", f"{HOOKS}/{workflow}/calls", {}),
+    "tryHook": lambda _, workflow, __: ("POST", f"{HOOKS}/{workflow}/dry-run", {"json": {"body": {}}}),
+    "tryMapping": lambda mine, _, __: (
+        "POST",
+        f"{HOOKS}/dry-run",
+        {
+            "json": {
+                "mapping": {"events": [{"event_type": "form.submitted", "data": {"form_id": "@"}}]},
+                "body": mine.mark,
+            }
+        },
+    ),
+    "listHookPresets": lambda *_: ("GET", "/api/v1/hook-presets", {}),
     "checkActivation": lambda _, workflow, __: ("POST", f"/api/v1/workflows/{workflow}/activation-check", {}),
 }
 WRITES: Mapping[str, Asks] = {
@@ -77,6 +96,22 @@ WRITES: Mapping[str, Asks] = {
             }
         },
     ),
+    "createHook": lambda mine, _, __: (
+        "POST",
+        HOOKS,
+        {"json": {"name": mine.mark, "preset": "stripe", "secret": "of stripe"}},
+    ),
+    "changeHook": lambda mine, workflow, _: (
+        "PATCH",
+        f"{HOOKS}/{workflow}",
+        {"json": {"name": f"{mine.mark} changed"}, "headers": {"if-match": "*"}},
+    ),
+    "rotateHookSecret": lambda _, workflow, __: (
+        "POST",
+        f"{HOOKS}/{workflow}/secret",
+        {"json": {"secret": "of stripe"}},
+    ),
+    "deleteHook": lambda _, workflow, __: ("DELETE", f"{HOOKS}/{workflow}", {}),
     "deleteGoal": lambda _, workflow, goal: ("DELETE", f"{goals_of(workflow)}/{goal}", {}),
 }
 ALL = {**READS, **WRITES}
@@ -90,10 +125,21 @@ OF_OPERATORS: Mapping[str, Asks] = {
 }
 """What is of all accounts."""
 
+SIGNED = {"callHook"}
+"""What no token opens."""
+
+NAMES_NOTHING = {"createGoal", "createHook"}
+"""What is done whatever else there is."""
+
+SHOWS_NOTHING = {"deleteGoal", "checkActivation", "deleteHook", "listHookPresets"}
+
 
 @pytest.fixture
 def app(api_database: Database) -> FastAPI:
-    settings, intake = Settings.model_validate({"jwt_secret": JWT_SECRET}), Intake(FakeProducer(), topic_prefix="")
+    settings, intake = (
+        Settings.model_validate({"jwt_secret": JWT_SECRET, "encryption_keys": ENCRYPTION_KEYS}),
+        Intake(FakeProducer(), topic_prefix=""),
+    )
     found = create_app(settings, api_database, intake=intake, letters=FakeLetters())
     found.state.feeds.close()  # each ends after its first look
     return found
@@ -136,7 +182,7 @@ def shows(text: str, *twins: Twin) -> bool:
 
 def test_no_endpoint_is_left_out(app: FastAPI) -> None:
     operations = {one["operationId"] for methods in app.openapi()["paths"].values() for one in methods.values()}
-    assert operations == {*ALL, *OF_OPERATORS}
+    assert operations == {*ALL, *OF_OPERATORS, *SIGNED}
 
 
 @pytest.mark.parametrize("operation", ALL)
@@ -154,12 +200,12 @@ async def test_of_ids_that_both_have_each_sees_and_changes_its_own(
             assert answer.json()["total_enrolled"] == mine.enrolled
         elif operation == "whoAmI":
             assert answer.json()["account_id"] == mine.account_id
-        elif operation not in ("deleteGoal", "checkActivation"):
+        elif operation not in SHOWS_NOTHING:
             assert mine.mark in text
         assert others_rows(await everything(database), other) == before
 
 
-@pytest.mark.parametrize("operation", [name for name in ALL if name != "createGoal"])
+@pytest.mark.parametrize("operation", [name for name in ALL if name not in NAMES_NOTHING])
 async def test_ids_that_only_the_other_has_are_like_ids_that_nobody_has(
     client: httpx.AsyncClient, database: Database, credentials: Callable[[Twin], str], operation: str
 ) -> None:
@@ -185,6 +231,30 @@ async def test_a_goal_in_the_others_workflow_is_ones_own(
     _, text, listed = await ask(client, credentials(other), READS["listGoals"](other, other.own_workflow, ""))
     assert listed.json()["total"] == 1
     assert not shows(text, mine)
+
+
+async def test_a_secret_of_one_is_none_of_the_others(client: httpx.AsyncClient, database: Database) -> None:
+    pair = await twins(database)
+    for mine, other in (pair, pair[::-1]):
+        before = await everything(database)
+        for account, hook in (
+            (other.account_id, other.shared_workflow),
+            (other.account_id, other.own_workflow),
+            (mine.account_id, other.own_workflow),
+            (other.account_id, mine.own_workflow),
+        ):
+            headers = sign_stripe(b"{}", secret=hook_secret(mine.mark), at=now())
+            answer = await client.post(f"/hooks/{hook_source(account, hook)}", content=b"{}", headers=headers)
+            assert answer.status_code == 401
+            assert not shows(answer.text, mine, other)
+        assert await everything(database) == before
+        answer = await client.post(
+            f"/hooks/{hook_source(mine.account_id, mine.shared_workflow)}",
+            content=b'{"contact_id": "7"}',
+            headers=sign_stripe(b'{"contact_id": "7"}', secret=hook_secret(mine.mark), at=now()),
+        )
+        assert answer.status_code == 422
+        assert others_rows(await everything(database), other) == others_rows(before, other)
 
 
 @pytest.mark.parametrize("operation", OF_OPERATORS)

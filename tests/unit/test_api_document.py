@@ -13,10 +13,19 @@ import pytest
 from goalstream.api import webhook_bodies
 from goalstream.api.app import create_app
 from goalstream.api.bodies import CREATE_FIELDS, PATCH_FIELDS, parse_changes, parse_new_goal
+from goalstream.api.hook_bodies import (
+    CHANGE_FIELDS,
+    NEW_FIELDS,
+    ROTATION_FIELDS,
+    parse_hook_changes,
+    parse_new_hook,
+    parse_rotation,
+)
 from goalstream.api.schemas import SCHEMAS
 from goalstream.config import Settings
 from goalstream.domain.durations import parse_duration
 from goalstream.domain.goals import GoalType
+from goalstream.domain.signing import Scheme
 from goalstream.storage.pool import Database
 from tests.unit.domain.test_webhooks import GOOD
 
@@ -42,6 +51,17 @@ STATUSES = {
     "redriveDeadLetters": EVERY | {"200", "408", "413", "415"},
     "dropDeadLetters": EVERY | {"200", "408", "413", "415"},
     "getStatistics": EVERY | {"200"},
+    "createHook": EVERY - {"404"} | {"201", "400", "408", "413", "415"},
+    "listHooks": EVERY - {"404", "422"} | {"200"},
+    "listHookPresets": EVERY - {"404", "422"} | {"200"},
+    "getHook": EVERY | {"200", "304"},
+    "changeHook": EVERY | {"200", "408", "412", "413", "415", "428"},
+    "deleteHook": EVERY | {"204", "412"},
+    "rotateHookSecret": EVERY | {"200", "408", "413", "415"},
+    "listHookCalls": EVERY | {"200"},
+    "tryMapping": EVERY - {"404"} | {"200", "408", "413", "415"},
+    "tryHook": EVERY | {"200", "408", "413", "415"},
+    "callHook": {"202", "400", "401", "408", "409", "413", "422", "429", "503"},
     "checkActivation": EVERY | {"200", "400", "408", "409", "413"},
     "createWebhook": EVERY - {"404"} | {"201", "400", "408", "413", "415"},
     "listWebhooks": EVERY - {"404", "422"} | {"200"},
@@ -61,6 +81,9 @@ WRITE_WEBHOOKS = (
     "redriveDeliveries",
 )  # fmt: skip
 OF_OPERATORS = {"listDeadLetters", "getDeadLetter", "redriveDeadLetters", "dropDeadLetters"}
+SIGNED = {"callHook"}
+"""What a signature opens, and no token."""
+
 ERRORS = {
     "criteria_empty", "reference_not_found", "goal_limit_exceeded", "invalid_configuration", "duplicate_goal", "not_found",
     "method_not_allowed", "precondition_failed", "precondition_required", "unauthorized", "forbidden", "too_large",
@@ -86,6 +109,15 @@ HEADERS = {
     ("changeWebhook", "412"): {"ETag"},
     ("rotateWebhookSecret", "200"): {"ETag"},
     ("listDeliveries", "200"): {"Link"},
+    ("createHook", "201"): {"Location", "ETag"},
+    ("getHook", "200"): {"ETag"},
+    ("changeHook", "200"): {"ETag"},
+    ("changeHook", "412"): {"ETag"},
+    ("listHookCalls", "200"): {"Link"},
+    ("callHook", "401"): {"WWW-Authenticate"},
+    ("callHook", "409"): {"Retry-After"},
+    ("callHook", "429"): {"Retry-After"},
+    ("callHook", "503"): {"Retry-After"},
     ("getStatistics", "401"): {"WWW-Authenticate"},
     ("getStatistics", "403"): {"WWW-Authenticate"},
     ("getStatistics", "429"): {"Retry-After"},
@@ -147,7 +179,7 @@ def test_every_answer_has_an_example_that_keeps_to_its_schema(document: dict[str
                 assert examples, name
                 assert all(is_valid(document, schema, example) for example in examples), name
                 answers += 1
-    assert answers == len(STATUSES) - 3  # deletions have no body, and a feed no end
+    assert answers == len(STATUSES) - 4  # deletions have no body, and a feed no end
     assert not is_valid(document, {"$ref": "#/components/schemas/GoalDocument"}, {"id": 1})
 
 
@@ -164,12 +196,17 @@ def test_headers_that_clients_need_are_documented(document: dict[str, Any], oper
 def test_every_operation_needs_a_token_and_names_its_scope(document: dict[str, Any]) -> None:
     ((name, scheme),) = document["components"]["securitySchemes"].items()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
-    needed = {operation_id: operation["security"] for operation_id, operation in operations(document).items()}
+    described = operations(document)
+    assert not any("security" in described.pop(one) for one in SIGNED)
+    needed = {operation_id: operation["security"] for operation_id, operation in described.items()}
     assert needed.pop("whoAmI") == [{name: []}]
     scopes = dict.fromkeys(STATUSES, "goals:read")
     scopes |= dict.fromkeys(("createGoal", "changeGoal", "deleteGoal", "sendEvents"), "goals:write")
     scopes |= dict.fromkeys(OF_OPERATORS, "operator")
     scopes |= dict.fromkeys(READ_WEBHOOKS, "webhooks:read") | dict.fromkeys(WRITE_WEBHOOKS, "webhooks:write")
+    scopes |= dict.fromkeys(("listHooks", "listHookPresets", "getHook", "listHookCalls"), "webhooks:read")
+    scopes |= dict.fromkeys(("tryMapping", "tryHook"), "webhooks:read")
+    scopes |= dict.fromkeys(("createHook", "changeHook", "deleteHook", "rotateHookSecret"), "webhooks:write")
     assert needed == {one: [{name: [scopes[one]]}] for one in needed}
 
 
@@ -187,6 +224,12 @@ def test_bodies_are_documented_with_exactly_the_fields_that_are_read(document: d
         ("createWebhook", "NewWebhook"),
         ("changeWebhook", "WebhookChanges"),
         ("rotateWebhookSecret", "SecretRotation"),
+        ("createHook", "NewHook"),
+        ("changeHook", "HookChanges"),
+        ("rotateHookSecret", "HookSecret"),
+        ("tryMapping", "MappingTrial"),
+        ("tryHook", "HookTrial"),
+        ("callHook", "HookBody"),
     ):
         content = operations(document)[name]["requestBody"]["content"]
         assert content == {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}}
@@ -198,6 +241,9 @@ def test_bodies_are_documented_with_exactly_the_fields_that_are_read(document: d
     assert tuple(schemas["NewWebhook"]["properties"]) == webhook_bodies.CREATE_FIELDS
     assert tuple(schemas["WebhookChanges"]["properties"]) == webhook_bodies.PATCH_FIELDS
     assert tuple(schemas["SecretRotation"]["properties"]) == webhook_bodies.ROTATE_FIELDS
+    assert tuple(schemas["NewHook"]["properties"]) == NEW_FIELDS
+    assert tuple(schemas["HookChanges"]["properties"]) == CHANGE_FIELDS
+    assert tuple(schemas["HookSecret"]["properties"]) == ROTATION_FIELDS
 
 
 def test_the_documents_examples_are_accepted(document: dict[str, Any]) -> None:
@@ -212,6 +258,12 @@ def test_the_documents_examples_are_accepted(document: dict[str, Any]) -> None:
         assert webhook_bodies.parse_webhook_changes(example, ()) == {"is_paused": True}
     for example in schemas["SecretRotation"]["examples"]:
         assert webhook_bodies.parse_rotation(example) == timedelta(days=1)
+    for example in schemas["NewHook"]["examples"]:
+        assert parse_new_hook(example).name == example["name"]
+    for example in schemas["HookChanges"]["examples"]:
+        assert parse_hook_changes(example)
+    for example in schemas["HookSecret"]["examples"]:
+        assert parse_rotation(example, Scheme.STANDARD).overlap.total_seconds() == example["overlap_seconds"]
 
 
 @pytest.mark.parametrize("url", GOOD)
