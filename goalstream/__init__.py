@@ -8,6 +8,7 @@ domain          pure decisions                        observability   logs and m
 streams         Kafka: Faust app, codec, publisher    storage         PostgreSQL: facts, settlement, outbox, goals
 api             HTTP                                  dev             everything on one machine, for a first look
 detection       the in-process face                   contracts       the topics' schemas, and what breaks them
+webhooks        HTTP out: endpoints that are sent to  deliverer       composition root of `goalstream deliverer`
 
 The public names are those of the in-process face; each is imported when it is first asked for, so that importing the package
 costs nothing. `GoalConfig` is a version of a goal, `GoalCriteria` what it asks for, `GoalAchievement` the document of an

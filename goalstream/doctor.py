@@ -47,6 +47,7 @@ class Result(NamedTuple):
 def checks(settings: Settings, now: Clock) -> list[Check]:
     """All checks, in the order in which they are shown."""
     url, prefix = settings.database_url.get_secret_value(), settings.kafka_topic_prefix
+    keys = None if settings.encryption_keys is None else settings.encryption_keys.get_secret_value()
     database = DatabaseCheckup(url, is_local=_is_local(url))
     way = Kafka.of(settings)
     kafka = KafkaCheckup(way, topic_prefix=prefix)
@@ -72,6 +73,7 @@ def checks(settings: Settings, now: Clock) -> list[Check]:
         Check("kafka clock", lambda: kafka.clock(now)),
         Check("outbox", database.outbox),
         Check("dead letters", lambda: group.dead_letters(now)),
+        Check("secrets", partial(database.secrets, keys)),
         *([] if settings.jwks_url is None else [Check("token keys", partial(check_jwks, settings.jwks_url))]),
     ]
 

@@ -38,7 +38,7 @@ def delay_seconds(attempts: int, *, chance: float, retry_after_seconds: float | 
 
     What the endpoint asks for (`Retry-After`) is kept to where it is longer, up to the longest delay.
     """
-    usual = min(FIRST_DELAY_SECONDS * DELAY_FACTOR ** (attempts - 1), LONGEST_DELAY_SECONDS)
+    usual = min(FIRST_DELAY_SECONDS * DELAY_FACTOR ** min(attempts - 1, 16), LONGEST_DELAY_SECONDS)
     wanted = min(retry_after_seconds or 0.0, LONGEST_DELAY_SECONDS)
     return max(usual, wanted) * (1 - JITTER + 2 * JITTER * chance)
 

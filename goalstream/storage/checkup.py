@@ -1,4 +1,6 @@
-"""What `goalstream doctor` asks of PostgreSQL: is it there, is it ours, do accounts stay apart, and does the outbox empty."""
+"""What `goalstream doctor` asks of PostgreSQL: is it there, is it ours, do accounts stay apart, does the outbox empty, and can
+secrets be decrypted.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,11 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
+from goalstream.errors import OperatorError
 from goalstream.observability.findings import Finding, counted, judge_clock, ok, unknown, warning, wrong
 from goalstream.storage.migrate import pending
 from goalstream.storage.pool import translated_errors
+from goalstream.storage.sealing import Seal
 
 CONNECT_SECONDS = 5
 LEAST_VERSION = 15
@@ -45,6 +49,19 @@ _OUTBOX = """
 select count(*) as depth, extract(epoch from clock_timestamp() - min(publish_after))::float8 as due_seconds
   from outbox
 """
+
+# Those first whose secrets were changed longest ago: they need the oldest keys.
+_SECRETS = """
+select of, secrets
+  from (select 'webhook ' || webhook_id as of, secrets, updated_at from webhooks
+         union all
+        select 'hook ' || hook_id, secrets, updated_at from hooks) as sealed
+ order by updated_at
+ limit $1
+"""
+
+MOST_SECRETS = 1_000
+"""That are decrypted, in a tenth of a second."""
 
 
 class DatabaseCheckup:
@@ -101,6 +118,20 @@ class DatabaseCheckup:
             row = await connection.fetchrow(_OUTBOX)
         return judge_outbox(0, None) if row is None else judge_outbox(row["depth"], row["due_seconds"])
 
+    async def secrets(self, keys: str | None) -> Finding:
+        """Whether the secrets of webhooks and hooks can be decrypted with these keys, and which still need an older one."""
+        async with self._connection() as connection:
+            if await connection.fetchval("select to_regclass('webhooks') is null or to_regclass('hooks') is null"):
+                return unknown("there are no tables for them yet", "run `goalstream migrate`")
+            rows = await connection.fetch(_SECRETS, MOST_SECRETS)
+        if keys is None:
+            return judge_secrets(len(rows), has_keys=False)
+        sealed = [(row["of"], row["secrets"]) for row in rows]
+        newest, _, older = keys.partition(",")
+        need_an_older = [(of, secrets) for of, secrets in sealed if not _opens(newest, of, secrets)]
+        lost = sum(not (older and _opens(keys, of, secrets)) for of, secrets in need_an_older)
+        return judge_secrets(len(rows), has_keys=True, need_an_older=len(need_an_older) - lost, lost=lost)
+
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
         with translated_errors():
@@ -150,6 +181,33 @@ def judge_outbox(depth: int, due_seconds: float | None) -> Finding:
     if due_seconds > DUE_WARNING_SECONDS:
         return warning(sentence, advice)
     return ok(sentence)
+
+
+def judge_secrets(sealed: int, *, has_keys: bool, need_an_older: int = 0, lost: int = 0) -> Finding:
+    """Webhooks and hooks whose secrets were looked at: how many need a key that is not the first, or that is gone."""
+    if not has_keys:
+        if sealed:
+            advice = "the API and deliverers need it; no other process does"
+            return warning(f"GOALSTREAM_ENCRYPTION_KEYS is not set here, and {_of_secrets(sealed)} need it", advice)
+        return ok("there are neither webhooks nor hooks; GOALSTREAM_ENCRYPTION_KEYS, which they need, is not set")
+    if lost:
+        advice = "put the key that is missing behind the others in GOALSTREAM_ENCRYPTION_KEYS, or rotate their secrets"
+        return wrong(f"of {_of_secrets(sealed)}, {lost} were encrypted with a key that is gone", advice)
+    if need_an_older:
+        return ok(f"of {_of_secrets(sealed)}, {need_an_older} need a key that is not the first: keep it")
+    return ok(f"{_of_secrets(sealed)}, encrypted with the first of GOALSTREAM_ENCRYPTION_KEYS")
+
+
+def _of_secrets(sealed: int) -> str:
+    return f"{sealed}{' or more' if sealed == MOST_SECRETS else ''} webhooks and hooks"
+
+
+def _opens(keys: str, of: str, secrets: bytes) -> bool:
+    try:
+        Seal(keys).open(of, secrets)
+    except OperatorError:
+        return False
+    return True
 
 
 async def _version(connection: asyncpg.Connection[asyncpg.Record]) -> str:

@@ -72,6 +72,7 @@ select message_id::text, topic, occurred_at, body, attempts from webhook_deliver
  limit $3
 """
 
+# `is true`: by its key, and not by the index of those that are due.
 _NOTE = """
 with attempt as (
     insert into webhook_attempts (account_id, webhook_id, message_id, at, url, headers, duration_seconds, status, error, answer)
@@ -86,7 +87,7 @@ update webhook_deliveries
        next_attempt_at = case when $10 or $13 or later > coalesce(give_up_at, now + $12::interval) then null else later end,
        ended_at = case when $10 or $13 or later > coalesce(give_up_at, now + $12::interval) then now end
   from clock
- where account_id = $1 and webhook_id = $2 and message_id = $3 and state = 'pending'
+ where account_id = $1 and webhook_id = $2 and message_id = $3 and (state = 'pending') is true
 returning state, body
 """
 

@@ -17,15 +17,19 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
 
 from goalstream.config import Settings
 from goalstream.dev.postgres import EmbeddedPostgres, wheel_programs
 from goalstream.storage.migrate import migrate
 from goalstream.storage.pool import Database
+from goalstream.storage.sealing import Seal
 from goalstream.streams.topics import ALL_TOPICS
 from tests.acceptance.command import run
 from tests.acceptance.crm import Crm, envelope, environment, eventually, running_worker
 from tests.integration.builders import new_id
+from tests.integration.endpoints import add_endpoint
 from tests.integration.test_redrive import Stage
 from tests.services import tiers
 from tests.services.broker import free_ports
@@ -35,7 +39,7 @@ pytestmark = pytest.mark.timeout(120)
 
 CHECKS = [
     "settings", "versions", "database", "migrations", "row security", "kafka", "topics", "group", "database clock",
-    "kafka clock", "outbox", "dead letters",
+    "kafka clock", "outbox", "dead letters", "secrets",
 ]  # fmt: skip
 
 
@@ -150,6 +154,22 @@ async def test_messages_that_nobody_publishes_are_found(settings: Settings, data
     outbox = examined(settings)["outbox"]
     assert outbox["verdict"] == "wrong"
     assert outbox["sentence"].startswith("1 message, the oldest due for 2:00:")
+
+
+async def test_secrets_that_no_key_opens_any_more_are_found(settings: Settings, database: Database) -> None:
+    first, second = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+
+    def secrets(*keys: str) -> tuple[str, str]:
+        given = SecretStr(",".join(keys)) if keys else None
+        found = examined(settings.model_copy(update={"encryption_keys": given}))["secrets"]
+        return found["verdict"], found["sentence"]
+
+    assert secrets()[0] == secrets(first)[0] == "ok"
+    for key in (first, first, second):
+        await add_endpoint(database, "https://example.com/", seal=Seal(key))
+    assert secrets(second, first) == ("ok", "of 3 webhooks and hooks, 2 need a key that is not the first: keep it")
+    assert secrets(second) == ("wrong", "of 3 webhooks and hooks, 2 were encrypted with a key that is gone")
+    assert secrets() == ("warning", "GOALSTREAM_ENCRYPTION_KEYS is not set here, and 3 webhooks and hooks need it")
 
 
 async def test_missing_topics_are_found(settings: Settings) -> None:

@@ -334,6 +334,8 @@ async def _clean(world: World) -> None:
     await cleaner.delete_audit(long_ago)
     await cleaner.delete_answers(long_ago)
     await cleaner.delete_calls(long_ago)
+    await cleaner.delete_deliveries(long_ago)
+    await cleaner.delete_attempts(long_ago)
 
 
 async def what_values_make_it_read(connection: Connection, text: str, values: Sequence[Any]) -> set[str]:

@@ -37,8 +37,10 @@ READ: dict[str, set[str]] = {
     "api_keys._NOTE_USE": {"api_keys_pkey(account_id, key_id)"},
     "api_keys._REVOKE": {"api_keys_pkey(account_id, key_id)"},
     "cleaning._DELETE_ANSWERS": {"idempotency_keys_by_time(answered_at)"},
+    "cleaning._DELETE_ATTEMPTS": {"webhook_attempts_by_time(at)"},
     "cleaning._DELETE_AUDIT": {"audit_by_time(at)"},
     "cleaning._DELETE_CALLS": {"hook_calls_by_time(received_at)"},
+    "cleaning._DELETE_DELIVERIES": {"webhook_deliveries_by_time(created_at)"},
     "cleaning._DELETE_MATCHES": {"matches_by_record(record_at)"},
     "cleaning._REMOVE_ENROLLMENTS": {
         "enrollments_by_end(ended_at)",
@@ -93,6 +95,7 @@ READ: dict[str, set[str]] = {
     "cohorts._SERIES": {"enrollments_of_workflow(account_id, workflow_id, entered_at)"},
     "cohorts._TOTALS": {"enrollments_of_workflow(account_id, workflow_id, entered_at)"},
     "contacts._ERASE_ACHIEVEMENTS": {"achievements_pkey(account_id, enrollment_id)"},
+    "contacts._ERASE_ANSWERS": {"webhook_attempts_pkey(account_id, webhook_id, message_id)"},
     "contacts._ERASE_MATCHES": {
         "matches_pkey(account_id, contact_id)",
         "matches_pkey(account_id, contact_id, goal_id, occurred_at, source, event_id, enrollment_id)",

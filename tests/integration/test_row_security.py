@@ -36,8 +36,8 @@ _WITHOUT_ACCOUNTS = [
 INSERT_ONLY = re.compile(r"\s*(insert\b|with (audited|entered) as)")
 """What these touch beside what they bring is named by their unique constraint, which begins with the account."""
 
-FOR_WORKERS = "roll_up."
-"""What counts for all accounts at once, over connections that see them all: no connection of an account ever executes it."""
+FOR_WORKERS = ("roll_up.", "deliverers.")
+"""What looks at all accounts at once, over connections that see them all: no connection of an account ever executes it."""
 
 ONLY_FOR_WORKERS = {"statistics_marks", "workflow_sizes"}
 """Tables that nothing else reads."""
@@ -87,11 +87,18 @@ async def make_effective(connection: Connection, recorder: Recorder) -> None:
     """Has every statement find something: what it did at its last time is not there to be done again."""
     await connection.execute(
         """update matches set data = '{}'; update achievements set data = '{}', revoked_at = null;
-           update api_keys set last_used_at = null; update outbox set publish_after = clock_timestamp();
+           update api_keys set last_used_at = null; update webhook_attempts set answer = 'a';
+           update webhook_deliveries set state = 'parked';
+           update outbox set publish_after = clock_timestamp();
            insert into statistics_marks select account_id, workflow_id, entered_at from enrollments where entered_at is not null"""
     )
     known, text = recorder.values, statements()
     known[text["outbox._DELETE"]] = known[text["outbox._POSTPONE"]][:2]
+    known[text["webhooks._LOCK"]] = known[text["webhooks._DELETE"]] = known[text["webhooks._FIND"]]
+    attempted = await connection.fetchrow("select account_id, webhook_id, message_id from webhook_attempts limit 1")
+    assert attempted is not None
+    for name in ("contacts._ERASE_ANSWERS", "delivery_log._REDRIVE_PARKED"):
+        known[text[name]] = [[each] for each in attempted]
     merged = await connection.fetchrow("select account_id::text, contact_id::text from contact_merges limit 1")
     achieved = await connection.fetchrow(
         """select account_id, enrollment_id, goal_id, source, event_id from achievements limit 1"""

@@ -13,7 +13,7 @@ from goalstream.config import Settings
 from goalstream.doctor import Check, Result, checks, examine, judge_settings, judge_versions, worst
 from goalstream.errors import BrokerUnavailable, OperatorError
 from goalstream.observability.findings import Finding, Verdict, judge_clock, ok, unknown, warning, wrong
-from goalstream.storage.checkup import judge_connection, judge_outbox, judge_row_security
+from goalstream.storage.checkup import MOST_SECRETS, judge_connection, judge_outbox, judge_row_security, judge_secrets
 from goalstream.streams.checkup import judge_protocol, judge_topics
 from goalstream.streams.group_checkup import Members, judge_dead_letters, judge_group
 from goalstream.streams.topics import wanted_config
@@ -139,6 +139,17 @@ def test_an_outbox_is_judged_by_how_long_its_oldest_message_has_been_due(
     depth: int, due_seconds: float | None, verdict: Verdict
 ) -> None:
     assert judge_outbox(depth, due_seconds).verdict is verdict
+
+
+def test_secrets_are_judged_by_the_keys_that_they_need() -> None:
+    assert judge_secrets(0, has_keys=False).verdict is Verdict.OK
+    assert judge_secrets(2, has_keys=False).verdict is Verdict.WARNING
+    assert judge_secrets(2, has_keys=True) == ok(
+        "2 webhooks and hooks, encrypted with the first of GOALSTREAM_ENCRYPTION_KEYS"
+    )
+    assert judge_secrets(2, has_keys=True, need_an_older=1).verdict is Verdict.OK
+    assert judge_secrets(2, has_keys=True, need_an_older=1, lost=1).verdict is Verdict.WRONG
+    assert "1000 or more webhooks" in judge_secrets(MOST_SECRETS, has_keys=True).sentence
 
 
 def test_a_broker_is_judged_by_the_requests_that_it_understands() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 
 from goalstream.config import describe_settings, load_settings
 from goalstream.errors import SettingsError
@@ -115,3 +116,61 @@ def test_certificates_of_the_database_are_looked_at_when_settings_are_read(
 def test_passwords_in_the_databases_url_are_hidden(monkeypatch: pytest.MonkeyPatch, url: str, shown: str) -> None:
     monkeypatch.setenv("GOALSTREAM_DATABASE_URL", url)
     assert {line.name: line.value for line in describe_settings()}["GOALSTREAM_DATABASE_URL"] == shown
+
+
+KEY = Fernet.generate_key().decode()
+
+
+@pytest.mark.parametrize("keys", [KEY, f"{KEY},{KEY}", f" {KEY} , {KEY}", "+/" * 21 + "A="])
+def test_keys_of_secrets_are_32_bytes_in_base64_one_or_several(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
+    monkeypatch.setenv("GOALSTREAM_ENCRYPTION_KEYS", keys)
+    found = load_settings().encryption_keys
+    assert found is not None
+    assert found.get_secret_value() == keys
+
+
+@pytest.mark.parametrize("keys", ["", "short", KEY[:-4], f"{KEY},", f"{KEY};{KEY}", "ü" * 44])
+def test_what_is_no_key_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
+    monkeypatch.setenv("GOALSTREAM_ENCRYPTION_KEYS", keys)
+    with pytest.raises(SettingsError, match=r"GOALSTREAM_ENCRYPTION_KEYS: must be 32 bytes in base64") as refused:
+        load_settings()
+    assert not keys or keys not in str(refused.value)
+
+
+@pytest.mark.parametrize("networks", ["", "10.20.0.0/16", "10.20.0.0/16, fd00::/8,192.168.7.9", "127.0.0.0/8,"])
+def test_networks_that_webhooks_may_be_sent_to_are_taken_as_they_are_written(
+    monkeypatch: pytest.MonkeyPatch, networks: str
+) -> None:
+    monkeypatch.setenv("GOALSTREAM_WEBHOOK_PRIVATE_NETWORKS", networks)
+    assert load_settings().webhook_private_networks == networks
+
+
+@pytest.mark.parametrize("networks", ["10.20.0.1/16", "localhost", "10.0.0.0/33", "10.0.0.0/8;fd00::/8", "10.0.0"])
+def test_what_is_no_network_is_refused(monkeypatch: pytest.MonkeyPatch, networks: str) -> None:
+    monkeypatch.setenv("GOALSTREAM_WEBHOOK_PRIVATE_NETWORKS", networks)
+    with pytest.raises(SettingsError, match="GOALSTREAM_WEBHOOK_PRIVATE_NETWORKS: must be networks such as"):
+        load_settings()
+
+
+def test_who_vouches_for_receivers_of_webhooks_is_looked_at_when_settings_are_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name, file = "GOALSTREAM_WEBHOOK_SSL_CA_FILE", Authority(tmp_path).file
+    monkeypatch.setenv(name, str(file))
+    assert load_settings().webhook_ssl_ca_file == str(file)
+    for wrong in (tmp_path / "none.pem", tmp_path):
+        monkeypatch.setenv(name, str(wrong))
+        with pytest.raises(SettingsError, match=name):
+            load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("CONCURRENCY", "0"), ("CONCURRENCY", "1001"), ("TIMEOUT_SECONDS", "0.5"), ("TIMEOUT_SECONDS", "61")],
+)
+def test_webhooks_that_would_wait_for_ever_or_ask_for_too_much_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"GOALSTREAM_WEBHOOK_{name}", value)
+    with pytest.raises(SettingsError, match=f"GOALSTREAM_WEBHOOK_{name}"):
+        load_settings()
