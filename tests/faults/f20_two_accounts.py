@@ -25,7 +25,7 @@ from tests.faults.forged_tokens import FORGERS, TRUSTED, claims_of, signed
 from tests.faults.judge import Findings
 from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import Ground, Stage, stage
-from tests.faults.twin_accounts import TABLES, Twin, everything, twins
+from tests.faults.twin_accounts import ENCRYPTION_KEY, TABLES, Twin, everything, twins
 from tests.integration.builders import LATENESS, new_id
 from tests.services.key_server import running_key_server
 from tests.signers import ALGORITHMS, jwks
@@ -85,6 +85,10 @@ class Asker:
                 f"/api/v1/contacts/{mine.contact_id}/achievements",
                 f"/api/v1/contacts/{mine.contact_id}/goals/{mine.shared_goal}/explanation",
                 f"/api/v1/contacts/{mine.contact_id}/timeline",
+                "/api/v1/webhooks",
+                f"/api/v1/webhooks/{mine.shared_workflow}",
+                f"/api/v1/webhooks/{mine.shared_workflow}/deliveries",
+                f"/api/v1/webhooks/{mine.shared_workflow}/deliveries/{mine.shared_goal}",
             ]
         )
         answer = await self._get(
@@ -107,12 +111,22 @@ class Asker:
             ]
         )
         path = f"/api/v1/workflows/{workflow}/goals/{goal}"
-        method, body = self._chance.choice(
+        webhook = f"/api/v1/webhooks/{other.own_workflow}"
+        method, path, body = self._chance.choice(
             [
-                ("GET", None),
-                ("PATCH", {"is_active": False}),
-                ("PATCH", {"criteria": {"tag_name": "x"}}),
-                ("DELETE", None),
+                ("GET", path, None),
+                ("PATCH", path, {"is_active": False}),
+                ("PATCH", path, {"criteria": {"tag_name": "x"}}),
+                ("DELETE", path, None),
+                ("GET", webhook, None),
+                ("PATCH", webhook, {"paused": True}),
+                ("DELETE", webhook, None),
+                ("POST", f"{webhook}/secret", {}),
+                ("POST", f"{webhook}/test", None),
+                ("POST", f"{webhook}/redrive", None),
+                ("GET", f"{webhook}/deliveries/{other.own_goal}", None),
+                ("POST", f"{webhook}/deliveries/{other.own_goal}/redrive", None),
+                ("POST", f"/api/v1/webhooks/{mine.shared_workflow}/deliveries/{other.own_goal}/redrive", None),
             ]
         )
         headers = {"authorization": self._proof(mine), "if-match": "*"}
@@ -190,6 +204,11 @@ class Asker:
                 ("POST", f"{workflow}/goals", {"goal_type": "tag_added", "criteria": {"tag_name": "x"}}),
                 ("PATCH", goal, {"is_active": False}),
                 ("DELETE", goal, None),
+                ("GET", "/api/v1/webhooks", None),
+                ("POST", "/api/v1/webhooks", {"url": "https://hooks.example.com/"}),
+                ("POST", f"/api/v1/webhooks/{other.shared_workflow}/secret", {}),
+                ("GET", f"/api/v1/webhooks/{other.shared_workflow}/deliveries", None),
+                ("DELETE", f"/api/v1/webhooks/{other.shared_workflow}", None),
             ]
         )
         headers = {"authorization": header, "if-match": "*"}
@@ -316,7 +335,13 @@ async def _api(here: Stage) -> AsyncIterator[tuple[httpx.AsyncClient, Database]]
 @asynccontextmanager
 async def _api_with_keys(here: Stage, jwks_url: str) -> AsyncIterator[tuple[httpx.AsyncClient, Database]]:
     settings = Settings.model_validate(
-        {"database_url": here.database_url, "http_port": 0, "jwt_secret": SECRET, "jwks_url": jwks_url}
+        {
+            "database_url": here.database_url,
+            "http_port": 0,
+            "jwt_secret": SECRET,
+            "jwks_url": jwks_url,
+            "encryption_keys": ENCRYPTION_KEY,
+        }
     )
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.create_task(serve(settings, on_listening=port.set_result))

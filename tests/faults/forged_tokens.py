@@ -27,7 +27,13 @@ Forger = Callable[[Claims, str, Random], str]
 
 def claims_of(account_id: str, now: int) -> Claims:
     """Of a token that is good for ten minutes; `now` in seconds since 1970."""
-    return {"account_id": account_id, "sub": "mallory", "scope": "goals:read goals:write", "iat": now, "exp": now + 600}
+    return {
+        "account_id": account_id,
+        "sub": "mallory",
+        "scope": "goals:read goals:write webhooks:read webhooks:write",
+        "iat": now,
+        "exp": now + 600,
+    }
 
 
 def signed(claims: Mapping[str, Any], secret: str, algorithm: str = "HS256") -> str:
