@@ -96,6 +96,10 @@ class Asker:
                 "/api/v1/hooks",
                 f"/api/v1/hooks/{mine.shared_workflow}",
                 f"/api/v1/hooks/{mine.shared_workflow}/calls",
+                "/api/v1/webhooks",
+                f"/api/v1/webhooks/{mine.shared_workflow}",
+                f"/api/v1/webhooks/{mine.shared_workflow}/deliveries",
+                f"/api/v1/webhooks/{mine.shared_workflow}/deliveries/{mine.shared_goal}",
             ]
         )
         answer = await self._get(
@@ -118,12 +122,22 @@ class Asker:
             ]
         )
         path = f"/api/v1/workflows/{workflow}/goals/{goal}"
-        method, body = self._chance.choice(
+        webhook = f"/api/v1/webhooks/{other.own_workflow}"
+        method, path, body = self._chance.choice(
             [
-                ("GET", None),
-                ("PATCH", {"is_active": False}),
-                ("PATCH", {"criteria": {"tag_name": "x"}}),
-                ("DELETE", None),
+                ("GET", path, None),
+                ("PATCH", path, {"is_active": False}),
+                ("PATCH", path, {"criteria": {"tag_name": "x"}}),
+                ("DELETE", path, None),
+                ("GET", webhook, None),
+                ("PATCH", webhook, {"paused": True}),
+                ("DELETE", webhook, None),
+                ("POST", f"{webhook}/secret", {}),
+                ("POST", f"{webhook}/test", None),
+                ("POST", f"{webhook}/redrive", None),
+                ("GET", f"{webhook}/deliveries/{other.own_goal}", None),
+                ("POST", f"{webhook}/deliveries/{other.own_goal}/redrive", None),
+                ("POST", f"/api/v1/webhooks/{mine.shared_workflow}/deliveries/{other.own_goal}/redrive", None),
             ]
         )
         headers = {"authorization": self._proof(mine), "if-match": "*"}
@@ -236,6 +250,11 @@ class Asker:
                 ("DELETE", f"/api/v1/hooks/{other.shared_workflow}", None),
                 ("PATCH", goal, {"is_active": False}),
                 ("DELETE", goal, None),
+                ("GET", "/api/v1/webhooks", None),
+                ("POST", "/api/v1/webhooks", {"url": "https://hooks.example.com/"}),
+                ("POST", f"/api/v1/webhooks/{other.shared_workflow}/secret", {}),
+                ("GET", f"/api/v1/webhooks/{other.shared_workflow}/deliveries", None),
+                ("DELETE", f"/api/v1/webhooks/{other.shared_workflow}", None),
             ]
         )
         headers = {"authorization": header, "if-match": "*"}

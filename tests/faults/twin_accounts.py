@@ -10,7 +10,7 @@ from typing import Any
 
 from goalstream.domain.access import SECRET_BYTES, ApiKey, Scope, make_api_key
 from goalstream.domain.goals import TagCriteria
-from goalstream.domain.signing import Scheme
+from goalstream.domain.signing import Scheme, SigningSecret, make_secret
 from goalstream.storage.hook_calls import KnownCall, keep_call
 from goalstream.storage.hooks import HookBook
 from goalstream.storage.pool import Database
@@ -41,6 +41,8 @@ class Twin:
     own_workflow: str
     own_goal: str
     contact_id: str
+    """A webhook has the id of each workflow, and a delivery to it that of the goal."""
+
     key: ApiKey
     """Open to all that the API has; the other's has the same id."""
 
@@ -79,6 +81,8 @@ async def _twin(world: World, mark: str, others: list[str], goal_id: str, rest: 
     )
     for hook_id in (world.workflow_id, alone.workflow_id):
         await _hook(world, mark, hook_id)
+    await _subscribe(world, mark, world.workflow_id, goal_id)
+    await _subscribe(world, mark, alone.workflow_id, own_goal.goal_id)
     return Twin(
         mark=mark,
         enrolled=1 + len(others),
@@ -94,6 +98,29 @@ async def _twin(world: World, mark: str, others: list[str], goal_id: str, rest: 
     )
 
 
+async def _subscribe(world: World, mark: str, webhook_id: str, message_id: str) -> None:
+    """A webhook, and a delivery to it that has failed for ever."""
+    secret = SigningSecret(text=make_secret(secrets.token_bytes(32)), added_at=world.now)
+    sealed = Seal(ENCRYPTION_KEYS).seal(f"webhook {webhook_id}", [secret])
+    async with world.database.transaction() as connection:
+        await connection.execute(
+            """insert into webhooks (account_id, webhook_id, url, description, topics, secrets, is_paused, version, created_at,
+                                     created_by, updated_at, updated_by)
+               values ($1, $2, $3, $4, '{workflow.exit.goal}', $5, false, 1, $6, 'test', $6, 'test')""",
+            *(world.account_id, webhook_id, f"https://{mark}.example/", mark, sealed, world.now),
+        )
+        await connection.execute(
+            """insert into webhook_deliveries (account_id, webhook_id, message_id, topic, occurred_at, body, state, attempts,
+                                               created_at, give_up_at, ended_at)
+               values ($1, $2, $3, $4, $5, '{}', 'parked', 1, $5, $5, $5)""",
+            *(world.account_id, webhook_id, message_id, f"{mark}.topic", world.now),
+        )
+        await connection.execute(
+            "insert into webhook_attempts values ($1, $2, $3, $4, $5, '{}', 0.1, 500, 'answers 500', $5)",
+            *(world.account_id, webhook_id, message_id, world.now, mark),
+        )
+
+
 async def _key(world: World, mark: str, key_id: str, *, column: str = "last_used_at") -> ApiKey:
     """A key with this id; since now it is used (which is noted only once a minute), or revoked, or has expired."""
     key = make_api_key(world.account_id, key_id, secrets.token_urlsafe(SECRET_BYTES))
@@ -105,7 +132,7 @@ async def _key(world: World, mark: str, key_id: str, *, column: str = "last_used
             key.key_id,
             key.digest,
             mark,
-            [Scope.GOALS_READ, Scope.GOALS_WRITE, Scope.WEBHOOKS_READ, Scope.WEBHOOKS_WRITE],
+            [scope for scope in Scope if scope is not Scope.OPERATOR],
         )
     return key
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from cryptography.fernet import Fernet
 
 from goalstream.domain.goals import TagCriteria
 from goalstream.intake import Intake
@@ -64,7 +65,8 @@ async def test_every_example_does_what_is_shown(
     letters = LetterDesk(stage.kafka, topic_prefix=topic_prefix)
     script, shown = "", list[Any]()
     intake = Intake(FakeProducer(), topic_prefix="")
-    async with serving(settings_of(database_url), intake=intake, letters=letters) as (client, _):
+    settings = settings_of(database_url, encryption_keys=Fernet.generate_key().decode())
+    async with serving(settings, intake=intake, letters=letters) as (client, _):
         await until_ready(client, lambda answer: answer.is_success)
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -72,6 +74,7 @@ async def test_every_example_does_what_is_shown(
             "TOKEN": bearer()["authorization"].removeprefix("Bearer "),
             "WEBHOOKS": bearer(scope="webhooks:read webhooks:write")["authorization"].removeprefix("Bearer "),
             "OPERATOR": bearer(scope="operator")["authorization"].removeprefix("Bearer "),
+            "SUBSCRIBER": bearer(scope="webhooks:read webhooks:write")["authorization"].removeprefix("Bearer "),
             "WORKFLOW": WORKFLOW,
             "MEASURED": MEASURED,
         }

@@ -27,6 +27,7 @@ Request = tuple[str, str, dict[str, Any]]
 Asks = Callable[[Twin, str, str], Request]
 """A twin, and the workflow and goal that are asked about."""
 
+WEBHOOKS = "/api/v1/webhooks"
 NEW = {"goal_type": "form_submitted", "criteria": {"form_id": "form-9"}}
 
 
@@ -73,6 +74,10 @@ READS: Mapping[str, Asks] = {
     ),
     "listHookPresets": lambda *_: ("GET", "/api/v1/hook-presets", {}),
     "checkActivation": lambda _, workflow, __: ("POST", f"/api/v1/workflows/{workflow}/activation-check", {}),
+    "listWebhooks": lambda _, __, ___: ("GET", WEBHOOKS, {}),
+    "getWebhook": lambda _, workflow, __: ("GET", f"{WEBHOOKS}/{workflow}", {}),
+    "listDeliveries": lambda _, workflow, __: ("GET", f"{WEBHOOKS}/{workflow}/deliveries", {}),
+    "getDelivery": lambda _, workflow, goal: ("GET", f"{WEBHOOKS}/{workflow}/deliveries/{goal}", {}),
 }
 WRITES: Mapping[str, Asks] = {
     "createGoal": lambda mine, workflow, _: (
@@ -113,6 +118,21 @@ WRITES: Mapping[str, Asks] = {
     ),
     "deleteHook": lambda _, workflow, __: ("DELETE", f"{HOOKS}/{workflow}", {}),
     "deleteGoal": lambda _, workflow, goal: ("DELETE", f"{goals_of(workflow)}/{goal}", {}),
+    "createWebhook": lambda mine, _, __: (
+        "POST",
+        WEBHOOKS,
+        {"json": {"url": "https://hooks.example.com/", "description": mine.mark}},
+    ),
+    "changeWebhook": lambda _, workflow, __: (
+        "PATCH",
+        f"{WEBHOOKS}/{workflow}",
+        {"json": {"paused": True}, "headers": {"if-match": "*"}},
+    ),
+    "rotateWebhookSecret": lambda _, workflow, __: ("POST", f"{WEBHOOKS}/{workflow}/secret", {"json": {}}),
+    "testWebhook": lambda _, workflow, __: ("POST", f"{WEBHOOKS}/{workflow}/test", {}),
+    "redriveDelivery": lambda _, workflow, goal: ("POST", f"{WEBHOOKS}/{workflow}/deliveries/{goal}/redrive", {}),
+    "redriveDeliveries": lambda _, workflow, __: ("POST", f"{WEBHOOKS}/{workflow}/redrive", {}),
+    "deleteWebhook": lambda _, workflow, __: ("DELETE", f"{WEBHOOKS}/{workflow}", {}),
 }
 ALL = {**READS, **WRITES}
 
@@ -128,10 +148,19 @@ OF_OPERATORS: Mapping[str, Asks] = {
 SIGNED = {"callHook"}
 """What no token opens."""
 
-NAMES_NOTHING = {"createGoal", "createHook"}
+NAMES_NOTHING = {"createGoal", "createHook", "createWebhook"}
 """What is done whatever else there is."""
 
-SHOWS_NOTHING = {"deleteGoal", "checkActivation", "deleteHook", "listHookPresets"}
+SHOWS_NOTHING = {
+    "deleteGoal",
+    "checkActivation",
+    "deleteHook",
+    "listHookPresets",
+    "testWebhook",
+    "redriveDeliveries",
+    "deleteWebhook",
+}
+"""Whose answers have room for nothing that is an account's own."""
 
 
 @pytest.fixture
