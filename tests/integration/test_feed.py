@@ -226,6 +226,27 @@ async def test_an_account_has_so_many_streams_and_no_more(
                     break
 
 
+async def test_whoever_leaves_while_it_looks_cuts_no_transaction(
+    client: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(feed, "MOST_OF_ACCOUNT", 1)
+    async with database.transaction() as connection:
+        await connection.execute("lock table audit")
+        async with following(client):
+
+            async def looks() -> bool:
+                return bool(await connection.fetchval("select exists (select from pg_locks where not granted)"))
+
+            await eventually(looks)
+
+        async def has_left() -> bool:
+            async with client.stream("GET", "/api/v1/feed") as response:
+                return response.is_success
+
+        await eventually(has_left)
+    assert [record.message for record in caplog.records if record.name == "asyncio"] == []
+
+
 async def test_what_is_no_place_in_a_feed_is_refused(client: httpx.AsyncClient) -> None:
     for text in ("x", "-1", "1" * 19):
         refused = await client.get("/api/v1/feed", headers={"last-event-id": text})

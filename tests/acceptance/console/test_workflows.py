@@ -24,7 +24,7 @@ async def test_who_entered_achieved_and_was_let_out(visits: Visits, account: Acc
     await expect(steps).to_have_text(
         [
             "4times a contact entered a workflow" + "and gets its messages",
-            "1goals are watched for" + "tags, payments, appointments, forms, pipeline stages",
+            "1goals are watched for" + "tags, payments, forms and more",
             "1times a contact did it, and was let out" + "no further message",
         ]
     )
