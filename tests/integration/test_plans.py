@@ -70,11 +70,11 @@ READ: dict[str, set[str]] = {
     "delivery_log._INSERT_TEST": set(),
     "delivery_log._MAKE_DUE": {"webhooks_pkey(account_id, webhook_id)"},
     "delivery_log._OF_STATE": {
-        "webhook_deliveries_log_of_state(account_id, webhook_id, state, created_at, message_id)"
+        "webhook_deliveries_log_of_state(state, account_id, webhook_id, created_at, message_id)"
     },
-    "delivery_log._OLDEST_PARKED": {"webhook_deliveries_log_of_state(account_id, webhook_id, state)"},
+    "delivery_log._OLDEST_PARKED": {"webhook_deliveries_log_of_state(state, account_id, webhook_id)"},
     "delivery_log._ONE": {"webhook_deliveries_pkey(account_id, webhook_id, message_id)"},
-    "delivery_log._PARKED": {"webhook_deliveries_log_of_state(account_id, webhook_id, state)"},
+    "delivery_log._PARKED": {"webhook_deliveries_log_of_state(state, account_id, webhook_id)"},
     "delivery_log._REDRIVE": {"webhook_deliveries_pkey(account_id, webhook_id, message_id)"},
     "delivery_log._REDRIVE_PARKED": {"webhook_deliveries_pkey(account_id, webhook_id, message_id)"},
     # Which of the two it begins with depends on how many there are of each.
@@ -226,6 +226,7 @@ READ: dict[str, set[str]] = {
 
 READ_WHILE_EMPTY = {
     "cohorts._ACHIEVED": {"achievements_pkey(account_id)"},
+    "contacts._DELIVERIES": {"webhook_deliveries_of_contact()"},
     "listings._OF_CONTACT": {"achievements_pkey(account_id)"},
 }
 """What it may read besides with a plan from when there was nothing to read; such a plan is kept for five minutes at most."""

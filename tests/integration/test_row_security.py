@@ -95,6 +95,7 @@ async def make_effective(connection: Connection, recorder: Recorder) -> None:
     known, text = recorder.values, statements()
     known[text["outbox._DELETE"]] = known[text["outbox._POSTPONE"]][:2]
     known[text["webhooks._LOCK"]] = known[text["webhooks._DELETE"]] = known[text["webhooks._FIND"]]
+    known[text["hooks._DELETE"]] = known[text["hooks._FIND"]]
     attempted = await connection.fetchrow("select account_id, webhook_id, message_id from webhook_attempts limit 1")
     assert attempted is not None
     for name in ("contacts._ERASE_ANSWERS", "delivery_log._REDRIVE_PARKED"):
