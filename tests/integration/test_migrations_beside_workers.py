@@ -88,13 +88,14 @@ VALUES = {
     "bigint": "1",
     "integer": "1",
     "smallint": "1",
+    "double precision": "1",
     "boolean": "false",
     "bytea": "decode(repeat('00', 32), 'hex')",
     "uuid[]": "'{}'",
     "text[]": "'{}'",
     "jsonb": "'{}'",
 }
-OF_COLUMNS = {"kind": "'tag'", "occurred_at_source": "'event'"}
+OF_COLUMNS = {"kind": "'tag'", "state": "'pending'", "occurred_at_source": "'event'"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
