@@ -92,6 +92,7 @@ async def make_effective(connection: Connection, recorder: Recorder) -> None:
     )
     known, text = recorder.values, statements()
     known[text["outbox._DELETE"]] = known[text["outbox._POSTPONE"]][:2]
+    known[text["hooks._DELETE"]] = known[text["hooks._FIND"]]
     merged = await connection.fetchrow("select account_id::text, contact_id::text from contact_merges limit 1")
     achieved = await connection.fetchrow(
         """select account_id, enrollment_id, goal_id, source, event_id from achievements limit 1"""
