@@ -11,6 +11,9 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from goalstream.api import hook_calls
 from goalstream.api.app import create_app
@@ -20,6 +23,7 @@ from goalstream.errors import BrokerUnavailable
 from goalstream.intake import Intake
 from goalstream.storage.cleaning import Cleaner
 from goalstream.storage.pool import Database
+from goalstream.storage.sealing import Seal
 from goalstream.streams.producer import Outgoing
 from tests.conftest import ENCRYPTION_KEYS, JWT_SECRET
 from tests.integration.builders import new_id
@@ -427,3 +431,257 @@ async def test_calls_are_shown_page_by_page_and_kept_for_thirty_days(
     cleaner = Cleaner(database)
     assert await cleaner.delete_calls(clock + timedelta(days=30)) == 4
     assert [entry["call_id"] for entry in await logged(client, hook)] == ["msg_4"]
+
+
+async def test_a_hook_is_created_shown_changed_and_deleted(client: httpx.AsyncClient, database: Database) -> None:
+    created = await client.post(HOOKS, json={"name": "Shop", "scheme": "standard", "mapping": MAPPING})
+    hook = created.json()
+    secret = hook.pop("secret")
+    assert (created.status_code, created.headers["etag"]) == (201, '"1"')
+    assert created.headers["location"] == f"{HOOKS}/{hook['id']}"
+    assert secret.startswith("whsec_")
+    shown = await client.get(created.headers["location"])
+    assert (shown.json(), shown.headers["etag"]) == (hook, '"1"')
+    known = await client.get(created.headers["location"], headers={"if-none-match": '"1"'})
+    assert (known.status_code, known.content) == (304, b"")
+
+    path = created.headers["location"]
+    assert (await client.patch(path, json={"name": "Store"})).status_code == 428
+    changed = await client.patch(path, json={"name": "Store", "paused": True}, headers={"if-match": '"1"'})
+    assert changed.json() == hook | {
+        "name": "Store",
+        "paused": True,
+        "version": 2,
+        "updated_at": changed.json()["updated_at"],
+    }
+    same = await client.patch(path, json={"name": "Store"}, headers={"if-match": '"2"'})
+    assert same.json() == changed.json()
+    for stale in (
+        await client.patch(path, json={"name": "x"}, headers={"if-match": '"1"'}),
+        await client.delete(path, headers={"if-match": '"1"'}),
+    ):
+        assert (stale.status_code, stale.headers["etag"]) == (412, '"2"')
+        assert stale.json()["message"] == "The hook was changed in the meantime: its version is now 2"
+    rotated = await client.post(f"{path}/secret", json={"overlap_seconds": 0})
+    assert rotated.json()["secret"] not in (secret, None)
+    assert len(rotated.json()["secrets"]) == 1
+    assert (await client.delete(path, headers={"if-match": '"3"'})).status_code == 204
+    assert (await client.get(path)).status_code == (await client.delete(path)).status_code == 404
+
+    async with database.transaction() as connection:
+        entries = await connection.fetch("select actor, action, before, after from audit order by entry_id")
+        everything = await connection.fetch("select secrets from hooks")
+    assert [entry["action"] for entry in entries] == [
+        "hook_created", "hook_changed", "hook_secret_rotated", "hook_deleted",
+    ]  # fmt: skip
+    assert {entry["actor"] for entry in entries} == {"ada"}
+    assert [entry["before"] is None for entry in entries] == [True, False, False, False]
+    assert [entry["after"] is None for entry in entries] == [False, False, False, True]
+    text = f"{entries} {everything}"
+    assert not any(word in text for word in (secret, rotated.json()["secret"], secret.removeprefix("whsec_")))
+
+
+@pytest.mark.parametrize(
+    ("document", "pointers"),
+    [
+        ({}, ["/name", "/scheme", "/mapping"]),
+        ({"name": " ", "preset": "shopify", "x": 1}, ["/x", "/name", "/preset"]),
+        ({"name": "a\0", "preset": "stripe"}, ["/name", "/secret"]),
+        ({"name": "a" * 101, "preset": "stripe", "secret": "short"}, ["/name", "/secret"]),
+        ({"name": "a", "preset": "stripe", "scheme": "stripe", "mapping": {}}, ["/scheme", "/mapping", "/secret"]),
+        ({"name": "a", "preset": "typeform", "secret": "of\u00e4\u00f6\u00fcumlauts"}, ["/secret"]),
+        ({"name": "a", "preset": ["stripe"]}, ["/preset"]),
+        ({"name": "a", "scheme": {"x": 1}, "mapping": MAPPING}, ["/scheme"]),
+        ({"name": "a", "scheme": "standard", "mapping": MAPPING, "secret": "whsec_short"}, ["/secret"]),
+        ({"name": "a", "scheme": "standard", "mapping": {"events": []}}, ["/mapping/events"]),
+        ({"name": "a", "scheme": "standard", "mapping": 7}, ["/mapping"]),
+    ],
+)
+async def test_everything_that_is_wrong_with_a_hook_is_told(
+    client: httpx.AsyncClient, document: dict[str, Any], pointers: list[str]
+) -> None:
+    answer = await client.post(HOOKS, json=document)
+    assert answer.status_code == 422
+    assert [problem["pointer"] for problem in answer.json()["errors"]] == pointers
+
+
+async def test_what_is_wrong_with_a_change_or_a_rotation_is_told(client: httpx.AsyncClient) -> None:
+    hook = await create(client)
+    path, any_version = f"{HOOKS}/{hook['id']}", {"if-match": "*"}
+    changes = {"paused": 1, "mapping": None, "name": None, "scheme": "stripe"}
+    told = (await client.patch(path, json=changes, headers=any_version)).json()["errors"]
+    assert [one["pointer"] for one in told] == ["/scheme", "/name", "/mapping", "/paused"]
+    for seconds in (-1, 604_801, "1", 1.5, True):
+        answer = await client.post(f"{path}/secret", json={"overlap_seconds": seconds})
+        assert [one["pointer"] for one in answer.json()["errors"]] == ["/overlap_seconds"]
+    for number in range(6):
+        rotated = await client.post(f"{path}/secret", json={"overlap_seconds": 600 + number})
+    assert len(rotated.json()["secrets"]) == 5
+
+
+async def test_an_account_has_twenty_hooks_at_the_most(client: httpx.AsyncClient) -> None:
+    new = {"name": "x", "scheme": "standard", "mapping": MAPPING}
+    answers = await asyncio.gather(*(client.post(HOOKS, json=new) for _ in range(22)))
+    assert sorted(answer.status_code for answer in answers) == [201] * 20 + [400] * 2
+    assert {answer.json()["error"] for answer in answers if answer.status_code == 400} == {"hook_limit_exceeded"}
+
+
+async def test_a_dry_run_shows_what_a_body_becomes_and_sends_nothing(
+    client: httpx.AsyncClient, producer: FakeProducer
+) -> None:
+    hook = await create(client)
+    body = BODIES["standard"] | {"paid": "many"}
+    by_hook = (await client.post(f"{HOOKS}/{hook['id']}/dry-run", json={"body": body})).json()
+    by_mapping = (await client.post(f"{HOOKS}/dry-run", json={"mapping": MAPPING, "body": body})).json()
+    assert (by_hook["call_id"], by_hook["errors"]) == ("1", [])
+    assert [one["event"]["data"] for one in by_hook["events"]] == [
+        {"contact_id": CONTACT, "tag_id": "t"},
+        {"contact_id": CONTACT, "amount": "many"},
+    ]
+    assert [[error["pointer"] for error in one["errors"]] for one in by_hook["events"]] == [[], ["/data/amount"]]
+    assert [one["event"]["data"] for one in by_mapping["events"]] == [one["event"]["data"] for one in by_hook["events"]]
+    by_preset = (await client.post(f"{HOOKS}/dry-run", json={"preset": "calendly", "body": calendly_event()})).json()
+    assert by_preset["events"][0]["event"]["event_type"] == "appointment.booked"
+    nothing = (await client.post(f"{HOOKS}/dry-run", json={"preset": "calendly", "body": [1]})).json()
+    assert nothing == {"call_id": None, "events": [], "errors": []}
+    for wrong, pointer in (
+        ({"body": 1}, "/mapping"),
+        ({"body": 1, "mapping": MAPPING, "preset": "stripe"}, "/mapping"),
+        ({"mapping": MAPPING}, "/body"),
+        ({"body": 1, "preset": "x"}, "/preset"),
+        ({"body": 1, "mapping": {"events": [{}]}}, "/mapping/events/0/event_type"),
+        ({"body": 1, "preset": "stripe", "x": 1}, "/x"),
+    ):
+        answer = await client.post(f"{HOOKS}/dry-run", json=wrong)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+    for content in (b"[1]", b"{", b"\xff"):
+        answer = await client.post(f"{HOOKS}/dry-run", content=content, headers={"content-type": "application/json"})
+        assert answer.status_code == 422
+    assert producer.sent == []
+    presets = (await client.get("/api/v1/hook-presets")).json()["presets"]
+    assert [preset["name"] for preset in presets] == ["stripe", "calendly", "typeform"]
+
+
+async def test_scopes_say_who_may_look_and_who_may_change(client: httpx.AsyncClient) -> None:
+    hook = await create(client)
+    path = f"{HOOKS}/{hook['id']}"
+    for scope, may_read, may_write in (
+        ("goals:read goals:write operator", 403, 403),
+        ("webhooks:read", 200, 403),
+        ("webhooks:write", 403, 200),
+    ):
+        headers = bearer(scope=scope) | {"if-match": "*"}
+        assert (await client.get(path, headers=headers)).status_code == may_read
+        assert (await client.patch(path, json={}, headers=headers)).status_code == may_write
+
+
+async def test_without_a_key_there_are_no_hooks_and_the_setting_is_named(
+    settings: Settings, api_database: Database, producer: FakeProducer
+) -> None:
+    app = create_app(
+        settings.model_copy(update={"encryption_keys": None}), api_database, intake=Intake(producer, topic_prefix="")
+    )
+    headers = bearer(scope="webhooks:read webhooks:write") | {"if-match": "*"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=headers) as client:
+        for method, path, body in (
+            ("GET", HOOKS, None),
+            ("POST", HOOKS, {}),
+            ("GET", f"{HOOKS}/{new_id()}", None),
+            ("PATCH", f"{HOOKS}/{new_id()}", {}),
+            ("DELETE", f"{HOOKS}/{new_id()}", None),
+            ("POST", f"{HOOKS}/{new_id()}/secret", {}),
+            ("GET", f"{HOOKS}/{new_id()}/calls", None),
+            ("POST", f"{HOOKS}/{new_id()}/dry-run", {"body": 1}),
+            ("POST", f"{HOOKS}/dry-run", {"body": 1, "preset": "stripe"}),
+            ("GET", "/api/v1/hook-presets", None),
+            ("POST", f"/hooks/{hook_source(ACCOUNT, new_id())}", {}),
+        ):
+            answer = await client.request(method, path, json=body)
+            assert answer.status_code == 503, path
+            assert "GOALSTREAM_ENCRYPTION_KEYS is not set" in answer.json()["message"]
+            assert answer.headers["retry-after"]
+    await app.state.gate.close()
+
+
+async def test_a_hook_whose_secrets_nobody_can_read_says_so_and_gets_another_secret(
+    client: httpx.AsyncClient, app: FastAPI, producer: FakeProducer
+) -> None:
+    hook = await create(client)
+    path = f"{HOOKS}/{hook['id']}"
+    app.state.seal = Seal("YW5vdGhlciBrZXkgdGhhdCBoYXMgMzIgYnl0ZXMhISE=")
+    shown = (await client.get(path)).json()
+    assert (shown["secrets"], "no longer has" in shown["problem"]) == ([], True)
+    body = written(BODIES["standard"])
+    assert (await call(client, hook, body, sign_standard(body, at=now()))).status_code == 503
+    assert (await client.patch(path, json={"name": "x"}, headers={"if-match": "*"})).status_code == 503
+    assert (await client.post(f"{path}/secret", json={})).status_code == 503
+    mended = (await client.post(f"{path}/secret", json={"overlap_seconds": 0})).json()
+    assert mended["problem"] is None
+    headers = sign_standard(body, secret=mended["secret"], at=now())
+    assert (await call(client, hook, body, headers)).status_code == 202
+    app.state.seal = Seal(ENCRYPTION_KEYS)
+    assert (await client.delete(path)).status_code == 204
+
+
+@pytest.mark.parametrize("change", ["scheme = 'of tomorrow'", """mapping = '{"version": 2}'"""])
+async def test_what_a_newer_release_made_is_left_to_it(
+    client: httpx.AsyncClient, database: Database, producer: FakeProducer, change: str
+) -> None:
+    hook = await create(client)
+    async with database.transaction() as connection:
+        await connection.execute(f"update hooks set {change}")
+    body = written(BODIES["standard"])
+    assert (await call(client, hook, body, sign_standard(body, at=now()))).status_code == 503
+    assert producer.sent == []
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=9,
+)
+TEXTS = st.text(max_size=12) | st.sampled_from(
+    ["@", "*", "[]", "a.b", "&a", "`1e400`", "'\0'", "to_string(@)", "keys(@)", "sum(@)", "uuid(@)", "minor_units(@, @)",
+     "from_unix(@)", "[@, @]", "{a: @}", "@ == @", "\u2028", "values(@) | [0]"]
+)  # fmt: skip
+RULES = st.fixed_dictionaries(
+    {
+        "event_type": st.sampled_from(["contact.tag.added", "payment.completed", "contact.merged"]),
+        "data": st.dictionaries(st.text(min_size=1, max_size=5), TEXTS, min_size=1, max_size=3),
+    },
+    optional={"when": TEXTS, "event_id": TEXTS, "timestamp": TEXTS},
+)
+MAPPINGS = (
+    st.fixed_dictionaries({"events": st.lists(RULES, min_size=1, max_size=3)}, optional={"call_id": TEXTS}) | JSON
+)
+
+
+def test_no_mapping_and_no_body_whatsoever_is_a_failure(settings: Settings, database_url: str) -> None:
+    """As it is tried, and as a hook whose calls are signed; what is a defect of ours would be raised here."""
+
+    async def answered(mapping: object, body: object) -> None:
+        api_database, intake = Database(database_url, size=1), Intake(FakeProducer(), topic_prefix="")
+        app = create_app(settings, api_database, intake=intake)
+        transport, headers = httpx.ASGITransport(app), bearer(scope="webhooks:read webhooks:write")
+        async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers) as client:
+            tried = await client.post(f"{HOOKS}/dry-run", json={"mapping": mapping, "body": body})
+            assert tried.status_code in (200, 422)
+            new = {"name": "x", "scheme": "typeform", "mapping": mapping, "secret": SECRETS["typeform"]}
+            created = await client.post(HOOKS, json=new)
+            assert (created.status_code == 201) == (tried.status_code == 200)
+            if created.status_code == 201:
+                sent_body = json.dumps(body).encode()
+                called = await call(client, created.json(), sent_body, sign_typeform(sent_body))
+                assert called.status_code in (202, 422)
+                is_sound = not tried.json()["errors"] and not any(one["errors"] for one in tried.json()["events"])
+                assert (called.status_code == 202) == is_sound
+                await client.delete(created.headers["location"])
+        await api_database.close()
+        await app.state.gate.close()
+
+    @given(mapping=MAPPINGS, body=JSON)
+    @hypothesis_settings(max_examples=20, suppress_health_check=list(HealthCheck))
+    def holds(mapping: object, body: object) -> None:
+        asyncio.run(answered(mapping, body))
+
+    holds()
