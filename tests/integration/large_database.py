@@ -84,11 +84,11 @@ insert into crm_references
 insert into webhooks (account_id, webhook_id, url, description, topics, secrets, is_paused, version, created_at, created_by,
                       updated_at, updated_by, due_at)
     select id('account', number % 20), id('webhook', number), 'https://hooks.example.com/', '', '{{workflow.goal.achieved}}',
-           'x', false, 1, now(), 'ada', now(), 'ada', case when number % 10 = 0 then now() else 'infinity' end
-      from generate_series(0, 399) as number;
+           'x', false, 1, now(), 'ada', now(), 'ada', case when number % 50 = 0 then now() else 'infinity' end
+      from generate_series(0, 299) as number;
 insert into webhook_deliveries (account_id, webhook_id, message_id, topic, contact_id, occurred_at, body, state, attempts,
                                 created_at, next_attempt_at, give_up_at, ended_at)
-    select id('account', number % 20), id('webhook', number % 400), id('message', number), 'workflow.goal.achieved', contact_id,
+    select id('account', number % 20), id('webhook', number % 300), id('message', number), 'workflow.goal.achieved', contact_id,
            entered_at, '{{}}', case when number % 50 = 0 then 'pending' when number % 50 = 1 then 'parked' else 'delivered' end,
            1, entered_at, case when number % 50 = 0 then now() end, entered_at + interval '1 day',
            case when number % 50 > 0 then entered_at end from people;

@@ -63,7 +63,10 @@ READ: dict[str, set[str]] = {
         "webhook_deliveries_by_due(account_id, webhook_id, next_attempt_at)",
     },
     "deliverers._STORE": {"webhooks_pkey(account_id)"},
-    "delivery_log._ALL": {"webhook_deliveries_log(account_id, webhook_id, created_at, message_id)"},
+    "delivery_log._ALL": {
+        "webhook_deliveries_log(account_id, webhook_id, created_at, message_id)",
+        "webhook_deliveries_pkey(account_id, webhook_id)",
+    },
     "delivery_log._ATTEMPTS": {"webhook_attempts_pkey(account_id, webhook_id, message_id)"},
     "delivery_log._AUDIT": set(),
     "delivery_log._EXISTS": {"webhooks_pkey(account_id, webhook_id)"},
