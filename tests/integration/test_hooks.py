@@ -303,7 +303,8 @@ async def test_of_two_at_once_one_is_asked_to_come_again(client: httpx.AsyncClie
     body = written(BODIES["standard"])
     first = asyncio.create_task(call(client, hook, body, sign_standard(body, at=now())))
     await begun.wait()
-    second = await call(client, hook, body, sign_standard(body, at=now() + timedelta(seconds=1)))
+    async with asyncio.timeout(10):
+        second = await call(client, hook, body, sign_standard(body, at=now() + timedelta(seconds=1)))
     assert (second.status_code, second.headers["retry-after"]) == (409, "1")
     go_on.set()
     assert (await first).status_code == 202
