@@ -61,7 +61,7 @@ def statistics(found: Mapping[str, Any]) -> Iterator[Table | Text]:
     )
     times = {label: found[f"{name}_time_to_goal_hours"] for name, label in _TIMES.items()}
     if any(hours is not None for hours in times.values()):
-        yield Text("hours to goal: " + ", ".join(f"{label} {hours}" for label, hours in times.items()))
+        yield Text("hours to goal: " + ", ".join(f"{label} {_hours(hours)}" for label, hours in times.items()))
     for title, key in (("TYPE", "by_goal_type"), ("GOAL", "by_goal")):
         if found[key]:
             part = _table(title, "ACHIEVED", "RATE", "")
@@ -100,6 +100,11 @@ def _text(value: object) -> str:
 
 def _state(goal: Mapping[str, Any]) -> str:
     return "active" if goal["is_active"] else "paused"
+
+
+def _hours(hours: float | None) -> str:
+    """As the API rounds them: what is under three minutes comes as nothing."""
+    return "under 0.1" if hours == 0 else str(hours)
 
 
 def _bar(percent: float) -> str:

@@ -46,11 +46,12 @@ def printable(text: str) -> str:
 def within_deadline(action: Callable[[], Coroutine[Any, Any, _Result]]) -> _Result:
     """Repeats an action while its service is away, for 30 seconds at most, and not where a person must mend something first.
 
-    Raises what it raised last.
+    In a terminal it tells once that it waits, and for what. Raises what it raised last.
     """
 
     async def run() -> _Result:
         deadline = time.monotonic() + GIVE_UP_SECONDS
+        is_told = False
         while True:
             began = time.monotonic()
             try:
@@ -59,6 +60,9 @@ def within_deadline(action: Callable[[], Coroutine[Any, Any, _Result]]) -> _Resu
                 now = time.monotonic()
                 if error.advice or now + 1 + (now - began) > deadline:  # the next attempt may take as long
                     raise
+                if err.is_terminal and not is_told:
+                    err.print(f"waiting up to {GIVE_UP_SECONDS:g} s: {printable(str(error))}", markup=False)
+                    is_told = True
             await asyncio.sleep(1)
 
     return asyncio.run(run())

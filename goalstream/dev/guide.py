@@ -15,8 +15,11 @@ from typing import Any
 from uuid import uuid4
 
 from goalstream.dev.narrator import Kind, Question
-from goalstream.dev.options import DevOptions
+from goalstream.dev.options import GROUP_ID, DevOptions
 from goalstream.dev.world import PROMO_FORM, World
+
+EVERYDAY_TAG = "Newsletter"
+"""Of the simulated events; no goal of the demo asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,8 @@ def settings(addresses: Addresses) -> str:
     """What the commands need to know of this run."""
     return (
         f"export GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS={addresses.kafka} GOALSTREAM_API_URL={addresses.http} "
-        f"GOALSTREAM_API_TOKEN={addresses.token}"
+        f"GOALSTREAM_API_TOKEN={addresses.token} GOALSTREAM_KAFKA_GROUP_ID={GROUP_ID} "
+        f"GOALSTREAM_DATABASE_URL={shlex.quote(addresses.database_url)}"
     )
 
 
@@ -103,14 +107,13 @@ def help_lines(world: World, addresses: Addresses, question: Question | None) ->
 
 
 def _with_this_run(world: World, question: Question | None) -> list[str]:
-    goals = f"$GOALSTREAM_API_URL/api/v1/workflows/{world.win_back.workflow_id}/goals"
-    authorized = 'curl -s -H "Authorization: Bearer $GOALSTREAM_API_TOKEN"'
+    workflow_id = world.win_back.workflow_id
     lines = [
         "Send your own event:",
         f"  {send_own(world)} | {program()} send -",
         "Make a goal and watch it match:",
-        f"  {authorized} -H 'Content-Type: application/json' -d '{new_goal()}' {goals}",
-        f"  {authorized} {goals}/stats",
+        f"  {program()} goals add {workflow_id} tag_added tag_name={EVERYDAY_TAG}",
+        f"  {program()} goals stats {workflow_id}",
     ]
     if question is not None:
         lines += ["Ask why:", f"  {explain(question)}"]
@@ -140,11 +143,6 @@ def program() -> str:
     if found is not None and Path(found) == script and "UV_RUN_RECURSION_DEPTH" not in os.environ:
         return "goalstream"
     return shlex.quote(str(script)) if script.exists() else f"{shlex.quote(sys.executable)} -m goalstream"
-
-
-def new_goal() -> str:
-    """A goal that the simulated everyday events fulfil."""
-    return json.dumps({"goal_type": "tag_added", "criteria": {"tag_name": "Newsletter"}})
 
 
 def send_own(world: World) -> str:

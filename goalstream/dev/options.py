@@ -20,6 +20,8 @@ ENCRYPTION_KEY = base64.b64encode(hashlib.sha256(b"goalstream dev").digest()).de
 
 LOOPBACK = "127.0.0.0/8,::1/128"
 
+GROUP_ID = "goalstream-dev"
+
 PARTITIONS = 2
 """Of each topic. The embedded Kafka keeps up to 5 MiB of every partition in memory."""
 
@@ -77,7 +79,7 @@ def make_settings(options: DevOptions, *, kafka: str, database_url: str) -> Sett
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
     ours = {
         "kafka_bootstrap_servers": kafka,
-        "kafka_group_id": "goalstream-dev",
+        "kafka_group_id": GROUP_ID,
         # The embedded broker wakes no waiting fetch: this is latency, and the shorter it is the more it costs.
         "kafka_fetch_max_wait_ms": FETCH_MAX_WAIT_MS,
         "topic_partitions": PARTITIONS,

@@ -118,7 +118,7 @@ def test_a_tour_of_the_screens_and_keys(folder: Path) -> None:
         for text in (
             r"In \d+ s you saw [\d,]+ records",
             r"\| \S*goalstream send -",
-            r"curl -s -H .+/api/v1/workflows/[0-9a-f-]{36}/goals",
+            r"goalstream goals add [0-9a-f-]{36} tag_added",
             r"goalstream explain --contact [0-9a-f-]{36} --goal [0-9a-f-]{36}",
             r"GOALSTREAM_KAFKA_BOOTSTRAP_SERVERS=host:9092",
             r"docker compose up",
