@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +21,8 @@ from tests.acceptance.command import run
 from tests.acceptance.crm import Crm, running_worker
 from tests.integration.builders import World
 from tests.integration.serving import ACCOUNT, bearer, serving, settings_of, until_ready
+from tests.pages import ROOT, blocks
+from tests.pages import run as run_script
 from tests.senders import (
     CONTACT,
     SECRETS,
@@ -134,6 +137,33 @@ async def test_a_dry_run_shows_the_events_of_a_body_and_what_is_wrong(hooks: Com
     assert len((await hooks("presets")).stdout.splitlines()) == 4
     nothing = await hooks("edit", hook)
     assert (nothing.returncode, nothing.stderr) == (2, "goalstream: nothing to change: name --name or --mapping\n")
+
+
+async def test_what_the_page_about_hooks_says_works(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    page = ROOT / "docs" / "hooks.md"
+    commands = [text for text in blocks(page, "sh") if not text.startswith("export ")]
+    (mapping,) = [text for text in blocks(page, "json") if "call_id" in text]
+    order = {"id": "A-17", "cents": 4900, "currency": "EUR", "lines": [], "customer": {"crm_id": CONTACT}}
+    for name, content in (
+        ("calendly-key", "the key of calendly"),
+        ("typeform-secret", "the secret of typeform"),
+        ("new-secret", "another key of calendly"),
+        ("shop.json", mapping),
+        ("order.json", json.dumps({"type": "order.paid", "order": order | {"paid_at": "2026-03-10T12:00:00Z"}})),
+    ):
+        (tmp_path / name).write_text(content)
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "GOALSTREAM_API_URL": str(client.base_url),
+        "GOALSTREAM_API_TOKEN": bearer(scope=SCOPE)["authorization"].removeprefix("Bearer "),
+        "NO_COLOR": "1",
+    }
+    made = ""
+    for text in commands:
+        done = await asyncio.to_thread(run_script, text.replace("HOOK", made), environment, tmp_path)
+        assert done.returncode == 0, f"{text}\n{done.stdout}{done.stderr}"
+        made = made or done.stdout.split()[1]
+    assert len(commands) == 4
 
 
 async def test_a_payment_at_stripe_lets_a_contact_out(settings: Settings, database: Database) -> None:

@@ -22,6 +22,9 @@ README = ROOT / "README.md"
 HTTP = ROOT / "docs" / "http.md"
 """Executed by `tests/integration/test_http_examples.py`."""
 
+HOOKS = ROOT / "docs" / "hooks.md"
+"""Executed by `tests/acceptance/test_hooks.py`."""
+
 SEEN_ELSEWHERE = {
     "goalstream dev": "tests/acceptance/test_dev.py",
     "poe test": "what runs this",
@@ -120,7 +123,7 @@ async def test_what_the_readme_says_of_contracts_is_what_they_say(environment: d
 
 
 def test_no_commands_are_left_out() -> None:
-    executed = {README: ("goalstream worker", "schemas validate"), QUICK_START: ("",), HTTP: ("",)}
+    executed = {README: ("goalstream worker", "schemas validate"), QUICK_START: ("",), HTTP: ("",), HOOKS: ("",)}
     for page in PAGES:
         for commands in blocks(page, "sh"):
             if set_only := re.fullmatch(r"(?:export \w+=.*\n)+", commands):
