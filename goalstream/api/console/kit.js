@@ -32,8 +32,8 @@ export const button = (label, onclick, kind = "", more) => h("button", { type: "
 export const link = (to, text) => h("a", { href: `#/${to}` }, text);
 export const input = (id, more) => h("input", { id, autocomplete: "off", spellcheck: false, ...more });
 export const check = (id, more) => input(id, { type: "checkbox", ...more });
-export const options = (pairs) => pairs.map(([value, text = value]) => h("option", { value }, text));
-export const select = (id, pairs) => h("select", { id }, options(pairs));
+export const options = (all) => all.map((one) => [one].flat()).map(([value, text = words(value)]) => h("option", { value }, text));
+export const select = (id, all) => h("select", { id }, options(all));
 export const field = (label, control) =>
 	control.type === "checkbox" ? h("label.check", control, label) : h("div.field", h("label", { for: control.id }, label), control);
 
@@ -120,6 +120,8 @@ const ADVICE = {
 	0: "`goalstream api` starts it, `goalstream doctor` says what is wrong.",
 	403: "Whoever may can make a key: goalstream api-keys create --account … --name … --scope …",
 	404: "It was deleted, or is another account's.",
+	412: "It changed meanwhile: load the page anew.",
+	422: "Nothing was changed.",
 };
 
 export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
@@ -168,7 +170,7 @@ export function describe({ goal_type: type, criteria: of }) {
 	}[type].filter(Boolean).join(" ");
 }
 
-const TONES = { good: "achieved restored active accepted redriven", bad: "revoked superseded refused paused goal_deleted" };
+const TONES = { good: "achieved restored active accepted delivered redriven", bad: "revoked superseded refused paused failing failed parked goal_deleted" };
 
 export const badge = (word) => h(`span.badge.${Object.keys(TONES).find((tone) => TONES[tone].includes(word))}`, words(word));
 

@@ -74,7 +74,7 @@ export async function show(main, query) {
 		filters("live", query, {
 			Workflow: select("workflow_id", [["", "any workflow"], ...workflows.map(({ workflow_id: id }) => [id, workflowName(id)])]),
 			Goal: select("goal_id", [["", "any goal"], ...goals.map(({ id }) => [id, goalName(id)])]),
-			What: select("action", [["", "anything"], ...ACTIONS.map((name) => [name, words(name)])]),
+			What: select("action", [["", "anything"], ...ACTIONS]),
 			Contact: input("contact_id", { placeholder: "UUID" }),
 		}), box);
 	const turn = feed(box, query, MOST_ROWS);

@@ -1,9 +1,9 @@
 // Who is signed in, where the address leads, health, theme and keys.
 
 import { ask, get, lacks, me, page, TOKEN } from "./api.js";
-import { $, button, check, command, every, field, fill, h, input, list, number, panel, trouble } from "./kit.js";
+import { $, button, check, command, every, field, fill, h, input, link, list, number, panel, trouble } from "./kit.js";
 
-const PAGES = ["workflows", "live", "contact", "send", "letters"];
+const PAGES = { workflows: "Workflows", live: "Live", contact: "Contact", send: "Send", letters: "Dead letters", webhooks: "Webhooks", hooks: "Hooks" };
 let leaving = new AbortController();
 let shown;
 let health;
@@ -43,13 +43,13 @@ async function go() {
 	const [name, id] = path.split("/");
 	const place = h("div");
 	try {
-		const { show } = await import(`./${PAGES.includes(name) ? name : PAGES[0]}.js`);
+		const { show } = await import(`./${Object.hasOwn(PAGES, name) ? name : "workflows"}.js`);
 		await show(place, Object.fromEntries(new URLSearchParams(query)), id);
 	} catch (problem) {
 		if (!signal.aborted) fill(place, h("h1", "Something is in the way"), trouble(problem, go));
 	}
 	if (signal.aborted) return;
-	for (const one of $("nav").children) one.ariaCurrent = one.hash.slice(2) === name.replace(PAGES[0], "") ? "page" : null;
+	for (const one of $("nav").children) one.ariaCurrent = one.hash.slice(2) === (name || "workflows") ? "page" : null;
 	document.title = `${place.querySelector("h1").firstChild.textContent} – goalstream`;
 	const focused = document.activeElement.id;
 	fill($("main"), place);
@@ -108,10 +108,12 @@ function turnTheme() {
 	style.colorScheme = localStorage.theme = isDark ? "light" : "dark";
 }
 
+fill($("nav"), Object.entries(PAGES).map((one) => link(...one)));
+
 const KEYS = {
-	...Object.fromEntries([...$("nav").children].map((one) => [`g ${one.text[0].toLowerCase()}`, [one.text, () => one.click()]])),
+	...Object.fromEntries([...$("nav").children].map((one, i) => [`g ${"wlcsdeh"[i]}`, [one.text, () => one.click()]])),
 	"/": ["the first field", () => $("main").querySelector("input, select, textarea")?.focus()],
-	n: ["a new goal", () => $("new-goal")?.click()],
+	n: ["something new", () => $("new")?.click()],
 	p: ["pause the feed", () => $("pause")?.click()],
 	t: ["light or dark", turnTheme],
 	"?": ["this list", showHelp],

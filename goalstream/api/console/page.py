@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -19,6 +22,7 @@ Examples = Mapping[str, Mapping[str, Any]]
 router = APIRouter(include_in_schema=False)
 
 _FOLDER = files(__package__)
+_REFUSES_GZIP = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)").search
 _TYPES = {
     "html": "text/html; charset=utf-8",
     "css": "text/css; charset=utf-8",
@@ -58,8 +62,20 @@ def _file(request: Request, name: str) -> Response:
 
 def _answer(request: Request, body: bytes, kind: str) -> Response:
     """Kept by whoever asked, and asked for again before it is used: a new release is seen at once."""
-    etag = f'"{sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "no-cache", "Content-Security-Policy": _POLICY}
+    headers = {"Cache-Control": "no-cache", "Content-Security-Policy": _POLICY, "Vary": "Accept-Encoding"}
+    is_compressed = _takes_gzip(request.headers.get("accept-encoding", "").lower())
+    body = _compressed(body) if is_compressed else body
+    headers["ETag"] = etag = f'"{sha256(body).hexdigest()[:32]}"'
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
-    return Response(body, headers=headers | {"Content-Type": kind})
+    encoding = {"Content-Encoding": "gzip"} if is_compressed else {}
+    return Response(body, headers=headers | encoding | {"Content-Type": kind})
+
+
+def _takes_gzip(accepted: str) -> bool:
+    return "gzip" in accepted and _REFUSES_GZIP(accepted) is None
+
+
+@lru_cache(maxsize=32)
+def _compressed(body: bytes) -> bytes:
+    return gzip.compress(body, mtime=0)

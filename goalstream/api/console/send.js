@@ -24,7 +24,7 @@ export async function show(main, query) {
 	const group = (label, pairs) => h("optgroup", { label }, options(pairs));
 	const what = h("select", { id: "what" },
 		few.map((id) => group(workflowName(id), wanted.filter((one) => one.workflow_id === id).map((one) => [one.id, goalName(one.id)]))),
-		Object.entries(examples).map(([topic, all]) => group(topic, Object.keys(all).map((name) => [`${topic} ${name}`]))));
+		Object.entries(examples).map(([topic, all]) => group(topic, Object.keys(all).map((name) => `${topic} ${name}`))));
 	const contact = input("contact", { value: query.contact ?? uuid() });
 	const enters = check("enters", { checked: true });
 	const text = h("textarea", { id: "event", rows: 14, spellcheck: false });

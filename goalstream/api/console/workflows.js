@@ -48,8 +48,8 @@ const cells = (one) => [
 ];
 
 async function one(main, id) {
-	const range = select("range", Object.keys(RANGES).map((name) => [name]));
-	const step = select("step", Object.keys(LENGTHS).map((name) => [name]));
+	const range = select("range", Object.keys(RANGES));
+	const step = select("step", Object.keys(LENGTHS));
 	const numbers = h("section");
 	const goals = h("section");
 	const side = h("section.side");

@@ -1,4 +1,4 @@
-"""`goalstream api` and `goalstream worker` as processes, and an account that does something there."""
+"""`goalstream api` and `goalstream worker` as processes, a deliverer with a receiver, and an account that does something there."""
 
 from __future__ import annotations
 
@@ -14,29 +14,42 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from goalstream.api.tokens import issue_token
 from goalstream.config import Settings
+from goalstream.deliverer import Deliverer
 from tests.acceptance.crm import envelope, environment, eventually, running_worker
 from tests.conftest import JWT_SECRET
 from tests.integration.builders import new_id
+from tests.integration.endpoints import KEY
+from tests.services.receiver import Receiver, running_receiver
 
-ALL_SCOPES = "goals:read goals:write operator"
+ALL_SCOPES = "goals:read goals:write webhooks:read webhooks:write operator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """Where the API listens, and the settings of everything."""
+    """Where the API listens, the settings of everything, and an endpoint for webhooks."""
 
     url: str
     settings: Settings
+    receiver: Receiver
 
 
 @asynccontextmanager
 async def running_stack(settings: Settings) -> AsyncIterator[Stack]:
-    """An API and a worker, until both are ready."""
-    async with running_worker(settings), running_api(settings) as url:
-        yield Stack(url=url, settings=settings)
+    """An API, a worker and a deliverer, once the API is ready."""
+    settings = settings.model_copy(
+        update={"encryption_keys": SecretStr(KEY), "webhook_private_networks": "127.0.0.0/8"}
+    )
+    async with running_worker(settings), running_receiver() as receiver, running_api(settings) as url:
+        deliverer = asyncio.create_task(Deliverer(settings).run())
+        try:
+            yield Stack(url=url, settings=settings, receiver=receiver)
+        finally:
+            deliverer.cancel()
+            await asyncio.wait([deliverer])
 
 
 @asynccontextmanager
