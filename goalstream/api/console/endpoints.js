@@ -40,7 +40,7 @@ export async function listOf(main, { title, path, lead, none, columns, cells, na
 		await question(`${verb} ${nameOf(one)}?`, texts[verb], verb, request, kind);
 		await draw();
 		tell(`${verb}d`);
-	}, kind);
+	});
 
 	function open(make, one, at) {
 		const made = make(one, async (saved) => {
@@ -54,7 +54,7 @@ export async function listOf(main, { title, path, lead, none, columns, cells, na
 	}
 
 	await draw();
-	fill(main, head("h1", title, writing("Add", () => open(form), "primary", "new"), curlButton(() => get(path))), h("p.hint", lead), place, box);
+	fill(main, head("h1", title, writing(`Add a ${title.toLowerCase().slice(0, -1)}`, () => open(form), "primary", "new"), curlButton(() => get(path))), h("p.hint", lead), place, box);
 }
 
 export function rotation(path, done, secret) {

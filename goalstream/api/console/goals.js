@@ -114,7 +114,7 @@ export function formOf({ path, old, what, draw, written, flat, done, label = old
 		event?.preventDefault();
 		fill(wrong);
 		form.querySelectorAll(".error").forEach((one) => one.remove());
-		form.querySelectorAll("[aria-invalid]").forEach((one) => (one.ariaInvalid = null));
+		for (const one of form.elements) one.ariaInvalid = null;
 		await ask(request()).then(done, (problem) => (old && [404, 412].includes(problem.status) ? conflict() : tellProblem(problem)));
 	}
 
@@ -124,7 +124,7 @@ export function formOf({ path, old, what, draw, written, flat, done, label = old
 			const control = form.elements.namedItem(pointer.replace(/^.(criteria.)?/, ""));
 			if (!control) continue;
 			const id = `${control.id}-error`;
-			control.ariaInvalid = "true";
+			control.ariaInvalid = true;
 			control.setAttribute("aria-describedby", id);
 			control.parentNode.append(h("p.error", { id }, message));
 		}

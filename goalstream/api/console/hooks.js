@@ -44,6 +44,9 @@ const all = (main, presets) => listOf(main, {
 	more: (one) => button("Copy URL", () => copy(urlOf(one)), "quiet"),
 });
 
+const leaves = (path, value) =>
+	value instanceof Object ? Object.entries(value).flatMap(([name, one]) => leaves(`${path}/${name}`, one)) : [[path, value]];
+
 function hookForm(presets, old, done) {
 	const name = input("name");
 	const preset = select("preset", [...presets.map((one) => [one.name, one.title]), ["", "Another system, by a mapping of your own"]]);
@@ -84,7 +87,7 @@ function hookForm(presets, old, done) {
 		...(known() ? { preset: preset.value } : { mapping: mapping(), ...(!old && { scheme: scheme.value }) }),
 		...(secret.value && { secret: secret.value.trim() }),
 	});
-	const flat = (of) => ({ name: of.name, mapping: JSON.stringify(of.mapping, null, 1) });
+	const flat = (of) => ({ name: of.name, ...Object.fromEntries(leaves("mapping", of.mapping)) });
 
 	preset.onchange = scheme.onchange = turn;
 	draw(old ?? { name: "", mapping: EXAMPLE });
@@ -133,7 +136,7 @@ async function one(main, id, presets) {
 	await draw();
 	fill(main, h("div", link("hooks", "Hooks"), " / ", h("code", id)),
 		head("h1", [hook.name, " ", stateOf(hook)]), h("p", "Their calls go to:"), command(urlOf(hook)),
-		h("p.hint", `Signed as ${hook.scheme}, with a secret from `, ago(hook.secrets[0].added_at), preset && `. The id of a contact is expected in ${preset.contact_id}.`),
+		h("p.hint", `Signed as ${hook.scheme}, with a secret that was made `, ago(hook.secrets[0].added_at), preset && `. The id of a contact is expected in ${preset.contact_id}.`),
 		h("details.card", h("summary", "Mapping"), h("pre", JSON.stringify(hook.mapping, null, 2))),
 		trial(`${path}/dry-run`), head("h2", "Recent calls", curlButton(request)), box);
 	every(5, draw);

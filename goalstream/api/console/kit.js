@@ -120,7 +120,7 @@ const ADVICE = {
 	0: "`goalstream api` starts it, `goalstream doctor` says what is wrong.",
 	403: "Whoever may can make a key: goalstream api-keys create --account … --name … --scope …",
 	404: "It was deleted, or is another account's.",
-	412: "It changed meanwhile: load the page anew.",
+	412: "Load the page anew.",
 	422: "Nothing was changed.",
 };
 

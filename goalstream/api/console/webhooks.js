@@ -21,7 +21,7 @@ const all = (main) => listOf(main, {
 	none: ["Nobody is told of goals yet.", "Add the URL of a system that wants to hear of them."],
 	columns: ["Webhook", "Messages~", "State"],
 	cells: (one) => [
-		[link(`webhooks/${one.id}`, nameOf(one)), one.description && h("div.hint", one.url), h("div", { "aria-live": "polite" })],
+		[link(`webhooks/${one.id}`, nameOf(one)), one.description && h("div.hint", one.url), h("div.hint", { "aria-live": "polite" })],
 		one.topics.map((name) => h("div", h("code", name))), standing(one),
 	],
 	isPaused: ({ state }) => state === "paused",
@@ -66,10 +66,10 @@ async function test({ id, state }, place, { signal } = page) {
 	try {
 		const { message_id: message } = await ask(post(`${path}/test`));
 		const more = button("Look at it", () => showDelivery(path, message), "link");
-		fill(place, h("span.hint", state === "paused" ? "Sent once it is resumed. " : "On its way… "), more);
+		fill(place, state === "paused" ? "Sent once it is resumed. " : "On its way… ", more);
 		for (let look = 0; look < MOST_LOOKS && !signal.aborted; look++) {
 			const [attempt] = (await ask(get(`${path}/deliveries/${message}`))).attempts;
-			if (attempt) return fill(place, outcome(attempt), more);
+			if (attempt) return fill(place, outcome(attempt), ago(attempt.at), more);
 			await pause(0.5);
 		}
 	} catch (problem) {
@@ -78,7 +78,7 @@ async function test({ id, state }, place, { signal } = page) {
 }
 
 const outcome = ({ error, status, duration_seconds: seconds }) =>
-	[badge(error ? "failed" : "delivered"), ` ${error ?? `answered ${status}`} after ${number(seconds)} s `];
+	[badge(error ? "failed" : "delivered"), ` ${error ?? `answers ${status}`} after ${number(seconds)} s, `];
 
 async function one(main, query, id) {
 	const path = `${PATH}/${id}`;
@@ -116,7 +116,7 @@ const showDelivery = (path, id) =>
 	panelOf("Delivery", get(`${path}/deliveries/${id}`), ({ state, topic, body, attempts, ...one }) => [
 		h("div.row", h("div.first", badge(state), " ", h("code", topic), " ", ago(one.created_at)),
 			redriving("Redrive", "It is sent again, at once and for a day if need be, with the same webhook-id.", post(`${path}/deliveries/${id}/redrive`))),
-		list({ "webhook-id": id, "next attempt": one.next_attempt_at && exact(one.next_attempt_at), "given up": one.give_up_at && exact(one.give_up_at), body: pretty(body) }),
+		list({ "webhook-id": id, "next attempt": one.next_attempt_at && exact(one.next_attempt_at), "gives up": one.next_attempt_at && one.give_up_at && exact(one.give_up_at), body: pretty(body) }),
 		attempts.map((attempt) => h("details.card", h("summary", outcome(attempt), ago(attempt.at)), list({
 			to: attempt.url, headers: Object.entries(attempt.headers).map((one) => one.join(": ")).join("\n"), answered: attempt.status, answer: attempt.answer || null,
 		}))),

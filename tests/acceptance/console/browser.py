@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, ViewportSize, async_playwright, expect
 
 from tests.acceptance.console.stack import Account, Stack, token_of
 
 SCREENSHOTS = os.environ.get("GOALSTREAM_TEST_SCREENSHOTS")
 """A folder for pictures of what the tests see; none are made without it."""
 
-DESK, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+DESK, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=360, height=740)
 
 REFRESH_MS = 6_000
 """More than any page leaves between two looks."""

@@ -142,6 +142,8 @@ async def test_keys_lead_everywhere_and_can_be_turned_off(visits: Visits, accoun
         ("gc", "Contact"),
         ("gs", "Send an event"),
         ("gd", "Dead letters"),
+        ("ge", "Webhooks"),
+        ("gh", "Hooks"),
         ("gw", "Workflows"),
     ):
         for key in keys:
