@@ -113,7 +113,7 @@ fill($("nav"), Object.entries(PAGES).map((one) => link(...one)));
 const KEYS = {
 	...Object.fromEntries([...$("nav").children].map((one, i) => [`g ${"wlcsdeh"[i]}`, [one.text, () => one.click()]])),
 	"/": ["the first field", () => $("main").querySelector("input, select, textarea")?.focus()],
-	n: ["something new", () => $("new")?.click()],
+	n: ["a new one", () => $("new")?.click()],
 	p: ["pause the feed", () => $("pause")?.click()],
 	t: ["light or dark", turnTheme],
 	"?": ["this list", showHelp],
