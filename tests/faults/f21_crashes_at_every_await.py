@@ -24,7 +24,7 @@ from tests.faults.stage import Ground, Stage, stage
 from tests.oracle import generator
 from tests.oracle.history import ENROLLMENT_STARTED, EVENT_TOPICS, STATUS_CHANGED
 
-EXAMPLES = {Size.CI: 100, Size.FULL: 2_000}
+EXAMPLES = {Size.CI: 60, Size.FULL: 2_000}
 PHASES = {Size.CI: (Phase.generate,), Size.FULL: (Phase.generate, Phase.shrink)}
 STEPS = 12
 HISTORIES = 1_000
