@@ -144,7 +144,7 @@ _ATTEMPT: dict[str, Any] = {
     },
     "duration_seconds": 0.2,
     "status": 502,
-    "error": "answered 502",
+    "error": "answers 502",
     "answer": "Bad Gateway",
 }
 

@@ -92,7 +92,7 @@ async def get_webhook(
     responses={200: headers("ETag"), **problems(404, 412, 413, 415, 422, 428)},
 )
 async def change_webhook(webhook_id: Id, request: Request, writer: WebhookWriter, if_match: IfMatch = None) -> Response:
-    """A new version; the same one when nothing changes. Whoever is sending at this moment may go on for half a minute as it was."""
+    """A new version; the same one when nothing changes. Whoever is sending at this moment may go on as it was for as long as a turn and a request take, 35 s."""
     book, webhook_id = _book(request, writer), path_uuid(webhook_id)
     if_match = require_if_match(if_match)
     changes = parse_webhook_changes(await read_object(request), _private_networks(request))
@@ -110,7 +110,7 @@ async def change_webhook(webhook_id: Id, request: Request, writer: WebhookWriter
     responses=problems(404, 412, 422),
 )
 async def delete_webhook(webhook_id: Id, request: Request, writer: WebhookWriter, if_match: IfMatch = None) -> Response:
-    """Nothing is sent there any more, and its delivery log is gone."""
+    """Nothing is sent there any more. Its delivery log is shown no longer, and removed when it is 30 days old."""
     book, webhook_id = _book(request, writer), path_uuid(webhook_id)
     expected = expected_version(if_match, (await book.get(webhook_id)).version)
     await book.delete(webhook_id, expected_version=expected, actor=writer.subject)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from goalstream.domain.times import format_time
 
 PATIENCE = timedelta(hours=24)
-"""From the first attempt until a delivery is parked."""
+"""After the first attempt; what would be tried later than that is parked."""
 
 FIRST_DELAY_SECONDS, DELAY_FACTOR, LONGEST_DELAY_SECONDS = 5.0, 3.0, 6 * 3600.0
 
@@ -36,11 +36,11 @@ def is_delivered(status: int | None) -> bool:
 def delay_seconds(attempts: int, *, chance: float, retry_after_seconds: float | None = None) -> float:
     """How long after its failure the next attempt comes; `attempts`: 1 or more so far; `chance`: from 0 to 1, at random.
 
-    What the endpoint asks for (`Retry-After`) is kept to where it is longer, up to the longest delay.
+    Not before what the endpoint asks for (`Retry-After`), up to the longest delay.
     """
     usual = min(FIRST_DELAY_SECONDS * DELAY_FACTOR ** min(attempts - 1, 16), LONGEST_DELAY_SECONDS)
     wanted = min(retry_after_seconds or 0.0, LONGEST_DELAY_SECONDS)
-    return max(usual, wanted) * (1 - JITTER + 2 * JITTER * chance)
+    return max(usual * (1 - JITTER + 2 * JITTER * chance), wanted * (1 + JITTER * chance))
 
 
 def open_seconds(failures_in_a_row: int) -> float | None:

@@ -41,7 +41,7 @@ on conflict do nothing
 returning account_id::text, webhook_id::text
 """
 
-# In the order in which everybody locks several webhooks.
+# In the order in which everybody locks several webhooks. What is new does not close a circuit.
 _MAKE_DUE = """
 with locked as materialized (
     select webhooks.account_id, webhooks.webhook_id
@@ -50,7 +50,7 @@ with locked as materialized (
         on webhooks.account_id = due.account_id and webhooks.webhook_id = due.webhook_id
      order by webhooks.account_id, webhooks.webhook_id
        for update of webhooks)
-update webhooks set due_at = least(due_at, clock_timestamp())
+update webhooks set due_at = least(due_at, greatest(clock_timestamp(), circuit_open_until))
   from locked where webhooks.account_id = locked.account_id and webhooks.webhook_id = locked.webhook_id
 """
 
@@ -69,11 +69,17 @@ update webhooks
 returning webhooks.account_id::text, webhooks.webhook_id::text, url, secrets, failures_in_a_row
 """
 
+# As many as there is room for in memory, and one at least.
 _DUE = """
-select message_id::text, topic, occurred_at, body, attempts from webhook_deliveries
- where account_id = $1 and webhook_id = $2 and state = 'pending' and next_attempt_at <= statement_timestamp()
- order by next_attempt_at
- limit $3
+select message_id::text, topic, occurred_at, body, attempts
+  from (select *, sum(octet_length(body)) over (order by next_attempt_at, message_id) - octet_length(body) as bytes_before
+          from (select message_id, topic, occurred_at, body, attempts, next_attempt_at from webhook_deliveries
+                 where account_id = $1 and webhook_id = $2 and state = 'pending'
+                   and next_attempt_at <= statement_timestamp()
+                 order by next_attempt_at
+                 limit $3) as first) as due
+ where bytes_before < $4
+ order by next_attempt_at, message_id
 """
 
 # `is true`: by its key, and not by the index of those that are due.
@@ -86,10 +92,10 @@ clock as (
 update webhook_deliveries
    set attempts = attempts + 1,
        give_up_at = coalesce(give_up_at, now + $12::interval),
-       state = case when $10 then 'delivered' when $13 or later > coalesce(give_up_at, now + $12::interval) then 'parked'
+       state = case when $10 then 'delivered' when later > coalesce(give_up_at, now + $12::interval) then 'parked'
                     else 'pending' end,
-       next_attempt_at = case when $10 or $13 or later > coalesce(give_up_at, now + $12::interval) then null else later end,
-       ended_at = case when $10 or $13 or later > coalesce(give_up_at, now + $12::interval) then now end
+       next_attempt_at = case when $10 or later > coalesce(give_up_at, now + $12::interval) then null else later end,
+       ended_at = case when $10 or later > coalesce(give_up_at, now + $12::interval) then now end
   from clock
  where account_id = $1 and webhook_id = $2 and message_id = $3 and (state = 'pending') is true
 returning state, body
@@ -99,10 +105,10 @@ _PAUSE = """
 with paused as (
     update webhooks
        set is_paused = true, version = version + 1, updated_at = clock_timestamp(), updated_by = 'goalstream'
-     where account_id = $1 and webhook_id = $2 and not is_paused
+     where account_id = $1 and webhook_id = $2 and url = $3 and not is_paused
     returning updated_at, version)
 insert into audit (account_id, at, actor, action, version, before, after)
-select $1, updated_at, 'goalstream', 'webhook_changed', version, $3, $4 from paused
+select $1, updated_at, 'goalstream', 'webhook_changed', version, $4, $5 from paused
 """
 
 _LOCK = "select 1 from webhooks where account_id = $1 and webhook_id = $2 and lease = $3 for update"
@@ -213,33 +219,32 @@ class DeliveryQueue:
             row = await connection.fetchrow(_LEASE, list(without), lease_id, seconds)
         return None if row is None else Lease(lease_id=lease_id, **row)
 
-    async def due(self, lease: Lease, limit: int) -> Sequence[DueDelivery]:
-        """What is to be sent now, what has waited longest first."""
+    async def due(self, lease: Lease, limit: int, *, most_bytes: int) -> Sequence[DueDelivery]:
+        """What is to be sent now, what has waited longest first; no more once their bodies have so many bytes together."""
         async with self._database.connection() as connection:
-            rows = await connection.fetch(_DUE, lease.account_id, lease.webhook_id, limit)
+            rows = await connection.fetch(_DUE, lease.account_id, lease.webhook_id, limit, most_bytes)
         return [DueDelivery(**row) for row in rows]
 
     async def note(self, lease: Lease, delivery: DueDelivery, attempt: Attempt, *, delay_seconds: float) -> str | None:
         """Notes an attempt; the delivery's state now, None where it had ended before.
 
-        Without success the next attempt comes after the delay, or never where that is too late, or the endpoint is gone: that
-        is paused.
+        Without success the next attempt comes after the delay, or never where that is too late. An endpoint that is gone is
+        paused.
         """
         where = lease.account_id, lease.webhook_id
-        is_gone = attempt.status == GONE
         async with self._database.transaction() as connection:
             noted = await connection.fetchrow(
                 _NOTE, *where, delivery.message_id, attempt.url, encode_json(dict(attempt.headers)),
                 attempt.duration_seconds, attempt.status, attempt.error, attempt.answer, is_delivered(attempt.status),
-                delay_seconds, PATIENCE, is_gone,
+                delay_seconds, PATIENCE,
             )  # fmt: skip
             # The row as it is now, and not as the statement's snapshot has it: whoever erased it could not see this attempt.
             if attempt.answer and (noted is None or noted["body"] != delivery.body):
                 await erase_answers(connection, [(*where, delivery.message_id)])
-            if is_gone:
+            if attempt.status == GONE:
                 webhook = {"webhook_id": lease.webhook_id}
                 documents = (encode_json(webhook | {"paused": is_paused}) for is_paused in (False, True))
-                await connection.execute(_PAUSE, *where, *documents)
+                await connection.execute(_PAUSE, *where, attempt.url, *documents)
         return None if noted is None else str(noted["state"])
 
     async def release(self, lease: Lease, *, failures_in_a_row: int) -> None:

@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
-from aiokafka.errors import CommitFailedError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC, GOAL_EXIT_TOPIC, GOAL_REVOKED_TOPIC, EncodedMessage
 from goalstream.domain.texts import is_uuid
@@ -19,6 +20,8 @@ from goalstream.streams.topics import LARGE_MAX_BYTES
 log = structlog.get_logger()
 
 TOPICS = (GOAL_ACHIEVED_TOPIC, GOAL_EXIT_TOPIC, GOAL_REVOKED_TOPIC)
+
+_object = msgspec.json.Decoder(dict[str, Any]).decode
 
 PORTION = 500
 """Records that are handed over at once."""
@@ -76,7 +79,7 @@ class PublishedMessages:
                             for partition, partition_records in fetched.items()
                         }
                     )
-                except CommitFailedError:
+                except (CommitFailedError, IllegalStateError):
                     log.info("group_has_changed", group=self._group_id)  # whoever has the partition now reads it again
         except (KafkaError, OSError, TimeoutError) as error:
             raise await self._kafka.unavailable(error) from error
@@ -106,6 +109,7 @@ def _message(record: ConsumerRecord[Any, Any], topic: str) -> EncodedMessage | N
         return None
     try:
         body = record.value.decode()
-    except UnicodeDecodeError:
+        _object(body)
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
         return None
     return EncodedMessage(account_id, message_id, topic, subject, time, body, said.get("traceparent"))

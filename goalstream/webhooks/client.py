@@ -12,11 +12,17 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 import httpcore
+import structlog
 
 from goalstream.config import Settings
 from goalstream.domain.addresses import Network, is_within, may_be_called, networks
 from goalstream.domain.deliveries import is_delivered
 from goalstream.tls import client_context
+
+log = structlog.get_logger()
+
+LOOKUPS_AN_ENDPOINT = 5
+"""As many as it has requests at once: whose name servers are slow waits for them alone."""
 
 MOST_ANSWER_BYTES = 16 * 1024
 """Of an answer are read; whoever sends more is cut off."""
@@ -25,6 +31,11 @@ SHOWN_CHARACTERS = 1_000
 """Of an answer are kept."""
 
 KEEPALIVE_SECONDS = 30.0
+
+CONNECT_SECONDS = 4.0
+"""For one address; then the next one of the name is tried."""
+
+MOST_ERROR_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +53,7 @@ class Answer:
 
 
 class Forbidden(Exception):
-    """An address that may not be called."""
+    """What may not be called. To whoever asks, names that are not found and names inside of a network are the same."""
 
 
 class Client:
@@ -54,11 +65,11 @@ class Client:
         private_networks: Sequence[Network],
         ssl_context: ssl.SSLContext,
         timeout_seconds: float,
-        concurrency: int,
+        lookups_at_once: int,
     ) -> None:
         self._timeout_seconds = timeout_seconds
         # Slow name servers of one endpoint hold up nobody else.
-        self._resolvers = ThreadPoolExecutor(concurrency, thread_name_prefix="resolve")
+        self._resolvers = ThreadPoolExecutor(lookups_at_once, thread_name_prefix="resolve")
         self._pools = {
             "https": self._pool(_Guarded(private_networks, self._resolvers), ssl_context),
             "http": self._pool(_Guarded(private_networks, self._resolvers, is_private_only=True), ssl_context),
@@ -71,7 +82,7 @@ class Client:
             private_networks=networks(settings.webhook_private_networks),
             ssl_context=client_context(ca_file=settings.webhook_ssl_ca_file),
             timeout_seconds=settings.webhook_timeout_seconds,
-            concurrency=settings.webhook_concurrency,
+            lookups_at_once=settings.webhook_concurrency * LOOKUPS_AN_ENDPOINT,
         )
 
     async def close(self) -> None:
@@ -156,7 +167,7 @@ class _Guarded(httpcore.AsyncNetworkBackend):
             self._check(host, address)
         for position, address in enumerate(addresses):
             try:
-                return await self._backend.connect_tcp(address, port, timeout, local_address, socket_options)
+                return await self._backend.connect_tcp(address, port, CONNECT_SECONDS, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if position == len(addresses) - 1:
                     raise
@@ -173,14 +184,16 @@ class _Guarded(httpcore.AsyncNetworkBackend):
         try:
             return await asyncio.get_running_loop().run_in_executor(self._resolvers, look_up)
         except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(f"{host} is not found: {error}") from error
+            log.debug("webhook_host_not_found", host=host, error=str(error))
+            raise Forbidden(f"{host} is not found, or not public") from error
 
     def _check(self, host: str, text: str) -> None:
         address = ip_address(text.partition("%")[0])
         if self._is_private_only and not is_within(address, self._private_networks):
             raise Forbidden("http:// is only for GOALSTREAM_WEBHOOK_PRIVATE_NETWORKS; elsewhere it must be https://")
         if not may_be_called(address, self._private_networks):
-            raise Forbidden(f"{host} is {address}, which is not public")
+            log.debug("webhook_host_not_public", host=host, address=text)
+            raise Forbidden(f"{host} is not found, or not public")
 
 
 def _in_words(error: Exception) -> str:
@@ -189,4 +202,6 @@ def _in_words(error: Exception) -> str:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"shows a certificate that is not taken: {cause.verify_message}"
         cause = cause.__cause__ or cause.__context__
-    return f"{type(error).__name__}: {error}".rstrip(": ")
+    if isinstance(error, httpcore.ProtocolError):
+        return "gives no whole answer in HTTP"  # what it gives instead is of no use here
+    return f"{type(error).__name__}: {error}".rstrip(": ")[:MOST_ERROR_CHARACTERS]

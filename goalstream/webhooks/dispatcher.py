@@ -16,7 +16,7 @@ from uuid import uuid4
 import structlog
 
 from goalstream import __version__
-from goalstream.domain.deliveries import delay_seconds, envelope, is_on_trial, open_seconds
+from goalstream.domain.deliveries import GONE, delay_seconds, envelope, is_on_trial, open_seconds
 from goalstream.domain.signing import SigningSecret, signed_headers
 from goalstream.errors import OperatorError, Unavailable
 from goalstream.observability import metrics
@@ -35,7 +35,8 @@ SPARE_SECONDS = 10.0
 REQUESTS_AT_ONCE = 5
 """To one endpoint."""
 
-PORTION = 50
+PORTION, PORTION_BYTES = 50, 1024 * 1024
+"""Messages that an endpoint's turn holds in memory at once: no more of them, and no more once they have so many bytes."""
 
 LOOK_SECONDS = 0.5
 """Between two looks while there is nothing to do, unless there is news."""
@@ -120,12 +121,13 @@ class _Turn:
         self._secrets = secrets
         self._ends = time.monotonic() + TURN_SECONDS
         self._failures_in_a_row = lease.failures_in_a_row
+        self._is_gone = False
 
     async def run(self) -> int:
         """Sends what is due, until nothing is, the time is over, or the circuit opens; how many failed in a row by then."""
         while self._goes_on():
             is_trial = is_on_trial(self._failures_in_a_row)
-            due = list(await self._queue.due(self._lease, 1 if is_trial else PORTION))
+            due = list(await self._queue.due(self._lease, 1 if is_trial else PORTION, most_bytes=PORTION_BYTES))
             if not due:
                 break
             due.reverse()
@@ -137,7 +139,7 @@ class _Turn:
         return self._failures_in_a_row
 
     def _goes_on(self) -> bool:
-        return time.monotonic() < self._ends
+        return time.monotonic() < self._ends and not self._is_gone
 
     async def _send_all(self, due: list[DueDelivery], *, is_trial: bool) -> None:
         while due and self._goes_on() and (is_trial or open_seconds(self._failures_in_a_row) is None):
@@ -152,6 +154,7 @@ class _Turn:
             **signed_headers(self._secrets, message_id=delivery.message_id, now=now, body=body),
         }
         answer = await self._client.post(self._lease.url, headers, body)
+        self._is_gone |= answer.status == GONE
         self._failures_in_a_row = 0 if answer.error is None else self._failures_in_a_row + 1
         attempt = Attempt(
             url=self._lease.url,

@@ -57,6 +57,7 @@ from goalstream.storage.sealing import Seal
 from goalstream.storage.stats import statistics
 from goalstream.storage.webhooks import WebhookBook
 from goalstream.storage.why import Key, explanation, timeline
+from goalstream.webhooks.dispatcher import PORTION_BYTES
 from tests.conftest import ENCRYPTION_KEYS
 from tests.integration.builders import LATENESS, World
 
@@ -215,7 +216,7 @@ async def _deliver(world: World, contact_id: str) -> None:
     await queue.backlog()
     lease = await queue.lease(str(uuid4()), seconds=60, without=[])
     assert lease is not None
-    [delivery, *_] = await queue.due(lease, 10)
+    [delivery, *_] = await queue.due(lease, 10, most_bytes=PORTION_BYTES)
     for status in (500, 410):
         attempt = Attempt(url=lease.url, headers={}, duration_seconds=0.1, status=status, error="in vain", answer=None)
         await queue.note(lease, delivery, attempt, delay_seconds=1)

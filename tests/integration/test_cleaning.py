@@ -15,6 +15,7 @@ from goalstream.storage.cohorts import Cohort
 from goalstream.storage.deliverers import KEPT_FOR, Attempt, DeliveryQueue
 from goalstream.storage.pool import Database
 from goalstream.storage.stats import statistics
+from goalstream.webhooks.dispatcher import PORTION_BYTES
 from tests.integration.builders import LATENESS, World, new_id
 from tests.integration.endpoints import add_endpoint, message
 
@@ -148,7 +149,7 @@ async def test_deliveries_and_their_attempts_go_after_30_days_whatever_became_of
     lease = await queue.lease(new_id(), seconds=30, without=())
     assert lease is not None
     ids = [one.message.message_id for one in told]
-    for delivery in await queue.due(lease, 4):
+    for delivery in await queue.due(lease, 4, most_bytes=PORTION_BYTES):
         attempt = Attempt(url=lease.url, headers={}, duration_seconds=0.1, status=500, error="answers 500", answer="")
         await queue.note(lease, delivery, attempt, delay_seconds=5)
     states = ["pending", "delivered", "parked", "pending"]

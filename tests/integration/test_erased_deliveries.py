@@ -13,6 +13,7 @@ from goalstream.storage.contacts import erase_deliveries, read_families
 from goalstream.storage.deliverers import Attempt, DeliveryQueue, DueDelivery, Lease, PublishedMessage
 from goalstream.storage.facts import store_facts
 from goalstream.storage.pool import Database
+from goalstream.webhooks.dispatcher import PORTION_BYTES
 from tests.integration.builders import World, new_id
 from tests.integration.endpoints import Endpoint, add_endpoint, message
 
@@ -137,9 +138,9 @@ async def test_what_endpoints_answered_is_erased_as_well_even_while_one_is_answe
     await queue.store([theirs, others])
     lease = await queue.lease(new_id(), seconds=30, without=())
     assert lease is not None
-    for delivery in await queue.due(lease, 10):
+    for delivery in await queue.due(lease, 10, most_bytes=PORTION_BYTES):
         await note(queue, lease, delivery)
-    sent = {one.message_id: one for one in await queue.due(lease, 10)}
+    sent = {one.message_id: one for one in await queue.due(lease, 10, most_bytes=PORTION_BYTES)}
     await world.tell(world.deletion(world.contact_id))
     assert await answers(endpoint, theirs) == [None]
     await note(queue, lease, sent[theirs.message.message_id])
@@ -152,7 +153,7 @@ async def test_an_answer_that_is_noted_while_an_erasure_commits_is_erased(world:
     await queue.store([theirs])
     lease = await queue.lease(new_id(), seconds=30, without=())
     assert lease is not None
-    (delivery,) = await queue.due(lease, 10)
+    (delivery,) = await queue.due(lease, 10, most_bytes=PORTION_BYTES)
     await world.ledger.store([world.deletion(world.contact_id)])
     async with world.database.transaction() as connection:
         await erase_deliveries(connection, await read_families(connection, {contact}))

@@ -132,7 +132,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Backend:
 
 @pytest.fixture
 async def client(backend: Backend) -> AsyncIterator[Client]:
-    found = Client(private_networks=(), ssl_context=ssl.create_default_context(), timeout_seconds=2, concurrency=2)
+    found = Client(private_networks=(), ssl_context=ssl.create_default_context(), timeout_seconds=2, lookups_at_once=2)
     yield found
     await found.close()
 
@@ -158,7 +158,7 @@ async def test_a_name_that_changes_its_mind_is_checked_each_time(
     assert (await client.post("https://rebinding.example/", {}, b"{}")).status == 200
     assert backend.connected == [PUBLIC]
     answer = await client.post("https://rebinding.example/", {}, b"{}")
-    assert answer.error == "not called: rebinding.example is 127.0.0.1, which is not public"
+    assert answer.error == "not called: rebinding.example is not found, or not public"
     assert backend.connected == [PUBLIC]
 
 
@@ -188,7 +188,9 @@ async def test_of_several_addresses_the_next_is_tried(client: Client, backend: B
 
 async def test_what_an_operator_names_may_be_called_but_for_metadata(backend: Backend) -> None:
     named = networks("10.0.0.0/8, 169.254.0.0/16, ::1/128")
-    client = Client(private_networks=named, ssl_context=ssl.create_default_context(), timeout_seconds=2, concurrency=2)
+    client = Client(
+        private_networks=named, ssl_context=ssl.create_default_context(), timeout_seconds=2, lookups_at_once=2
+    )
     assert (await client.post("https://private.example/", {}, b"{}")).status == 200
     assert (await client.post("http://10.9.9.9/", {}, b"{}")).status == 200
     assert (await client.post("http://[::1]/", {}, b"{}")).status == 200
@@ -199,5 +201,13 @@ async def test_what_an_operator_names_may_be_called_but_for_metadata(backend: Ba
     await client.close()
 
 
-async def test_a_name_that_nobody_knows_is_told_in_words(client: Client) -> None:
-    assert "unknown.example is not found" in str((await client.post("https://unknown.example/", {}, b"{}")).error)
+async def test_nobody_learns_by_it_which_names_there_are_inside_of_a_network(client: Client) -> None:
+    for name in ("unknown.example", "private.example"):
+        answer = await client.post(f"https://{name}/", {}, b"{}")
+        assert answer.error == f"not called: {name} is not found, or not public"
+
+
+async def test_what_is_no_answer_is_not_repeated(client: Client, backend: Backend) -> None:
+    backend.answer = b"HTTP/1.1 200 OK\r\n" + b"x" * 50_000 + b"\r\n\r\n"
+    answer = await client.post("https://public.example/", {}, b"{}")
+    assert answer.error == "gives no whole answer in HTTP"
