@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from goalstream.cli.terminal import printable
+from goalstream.cli.tables import fields_of, table_of
 
 BAR_WIDTH = 30
 """Characters of 100 %."""
@@ -18,10 +18,8 @@ _TIMES = {"avg": "average", "median": "median", "p90": "90 %", "fastest": "faste
 
 def table(goals: Sequence[Mapping[str, Any]]) -> Table:
     """A row for each goal."""
-    found = _table("ID", "TYPE", "CRITERIA", "STATE", "VERSION", "WINDOW", "HOLDS FROM")
-    for goal in goals:
-        _row(
-            found,
+    rows = [
+        (
             goal["id"],
             goal["goal_type"],
             _criteria(goal["criteria"]),
@@ -30,12 +28,13 @@ def table(goals: Sequence[Mapping[str, Any]]) -> Table:
             goal["window"] or "-",
             goal["effective_from"],
         )
-    return found
+        for goal in goals
+    ]
+    return table_of(("ID", "TYPE", "CRITERIA", "STATE", "VERSION", "WINDOW", "HOLDS FROM"), rows)
 
 
 def one(goal: Mapping[str, Any]) -> Table:
     """Everything about a goal, a line for each field."""
-    found = Table(box=None, pad_edge=False, show_header=False)
     fields = {
         "id": goal["id"],
         "workflow": goal["workflow_id"],
@@ -49,9 +48,7 @@ def one(goal: Mapping[str, Any]) -> Table:
         "created": f"{goal['created_at']} by {goal['created_by']}",
         "changed": f"{goal['updated_at']} by {goal['updated_by']}",
     }
-    for name, value in fields.items():
-        found.add_row(Text(name, style="bold"), Text(printable(value)))
-    return found
+    return fields_of(fields)
 
 
 def statistics(found: Mapping[str, Any]) -> Iterator[Table | Text]:
@@ -64,30 +61,23 @@ def statistics(found: Mapping[str, Any]) -> Iterator[Table | Text]:
         yield Text("hours to goal: " + ", ".join(f"{label} {_hours(hours)}" for label, hours in times.items()))
     for title, key in (("TYPE", "by_goal_type"), ("GOAL", "by_goal")):
         if found[key]:
-            part = _table(title, "ACHIEVED", "RATE", "")
-            for name, figures in found[key].items():
-                rate = figures["conversion_rate"]
-                _row(part, name, str(figures["achieved"]), f"{rate} %", _bar(rate))
-            yield part
+            rows = [
+                (name, str(figures["achieved"]), f"{figures['conversion_rate']} %", _bar(figures["conversion_rate"]))
+                for name, figures in found[key].items()
+            ]
+            yield table_of((title, "ACHIEVED", "RATE", ""), rows)
     if found.get("series"):
-        part = _table("ENROLLED FROM", "ENROLLED", "ACHIEVED", "RATE", "")
-        for point in found["series"]:
-            rate = point["conversion_rate"]
-            counts = str(point["total_enrolled"]), str(point["goals_achieved"])
-            _row(part, point["start"], *counts, f"{rate} %", _bar(rate))
-        yield part
-
-
-def _table(*names: str) -> Table:
-    found = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        is_number = name in ("VERSION", "ACHIEVED", "ENROLLED", "RATE")
-        found.add_column(name, no_wrap=True, justify="right" if is_number else "left")
-    return found
-
-
-def _row(to: Table, *cells: str) -> None:
-    to.add_row(*(Text(printable(cell)) for cell in cells))
+        series = [
+            (
+                point["start"],
+                str(point["total_enrolled"]),
+                str(point["goals_achieved"]),
+                f"{point['conversion_rate']} %",
+                _bar(point["conversion_rate"]),
+            )
+            for point in found["series"]
+        ]
+        yield table_of(("ENROLLED FROM", "ENROLLED", "ACHIEVED", "RATE", ""), series)
 
 
 def _criteria(criteria: Mapping[str, Any]) -> str:

@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
-from rich.text import Text
 
-from goalstream.cli.terminal import printable
+from goalstream.cli.tables import fields_of, secret_in_words, table_of
 
 
 def table(webhooks: Sequence[Mapping[str, Any]]) -> Table:
@@ -17,7 +16,7 @@ def table(webhooks: Sequence[Mapping[str, Any]]) -> Table:
         (one["id"], one["url"], " ".join(one["topics"]), _state(one), str(one["version"]), one["description"] or "-")
         for one in webhooks
     ]
-    return _table(("ID", "URL", "TOPICS", "STATE", "VERSION", "DESCRIPTION"), rows)
+    return table_of(("ID", "URL", "TOPICS", "STATE", "VERSION", "DESCRIPTION"), rows)
 
 
 def one(webhook: Mapping[str, Any]) -> Table:
@@ -29,7 +28,7 @@ def one(webhook: Mapping[str, Any]) -> Table:
         "topics": " ".join(webhook["topics"]),
         "state": _state(webhook),
         "failures in a row": str(webhook["failures_in_a_row"]),
-        "secrets": ", ".join(map(_secret, webhook["secrets"])) or "none that can be used",
+        "secrets": ", ".join(map(secret_in_words, webhook["secrets"])) or "none that can be used",
         "version": str(webhook["version"]),
         "created": f"{webhook['created_at']} by {webhook['created_by']}",
         "changed": f"{webhook['updated_at']} by {webhook['updated_by']}",
@@ -38,7 +37,7 @@ def one(webhook: Mapping[str, Any]) -> Table:
         fields["problem"] = webhook["problem"]
     if "secret" in webhook:
         fields["secret"] = webhook["secret"]
-    return _fields(fields)
+    return fields_of(fields)
 
 
 def deliveries(found: Sequence[Mapping[str, Any]]) -> Table:
@@ -54,12 +53,12 @@ def deliveries(found: Sequence[Mapping[str, Any]]) -> Table:
         )
         for one in found
     ]
-    return _table(("MESSAGE", "TOPIC", "STATE", "ATTEMPTS", "CREATED", "NEXT ATTEMPT"), rows)
+    return table_of(("MESSAGE", "TOPIC", "STATE", "ATTEMPTS", "CREATED", "NEXT ATTEMPT"), rows)
 
 
 def in_full(delivery: Mapping[str, Any]) -> Iterator[Table]:
     """A delivery, and its attempts if there were any."""
-    yield _fields(
+    yield fields_of(
         {
             "message": delivery["message_id"],
             "topic": delivery["topic"],
@@ -83,31 +82,9 @@ def in_full(delivery: Mapping[str, Any]) -> Iterator[Table]:
         for one in delivery["attempts"]
     ]
     if rows:
-        yield _table(("ATTEMPT AT", "SECONDS", "STATUS", "RESULT", "ANSWER"), rows)
+        yield table_of(("ATTEMPT AT", "SECONDS", "STATUS", "RESULT", "ANSWER"), rows)
 
 
 def _state(webhook: Mapping[str, Any]) -> str:
     until = f" until {webhook['circuit_open_until']}" if webhook["state"] == "failing" else ""
     return f"{webhook['state']}{until}"
-
-
-def _secret(one: Mapping[str, Any]) -> str:
-    end = "" if one["expires_at"] is None else f" until {one['expires_at']}"
-    return f"of {one['added_at']}{end}"
-
-
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    found = Table(box=None, pad_edge=False, header_style="bold")
-    for name in names:
-        is_number = name in ("VERSION", "ATTEMPTS", "SECONDS", "STATUS")
-        found.add_column(name, no_wrap=True, justify="right" if is_number else "left")
-    for row in rows:
-        found.add_row(*(Text(printable(cell)) for cell in row))
-    return found
-
-
-def _fields(fields: Mapping[str, str]) -> Table:
-    found = Table(box=None, pad_edge=False, show_header=False)
-    for name, value in fields.items():
-        found.add_row(Text(name, style="bold"), Text(printable(value)))
-    return found
