@@ -35,6 +35,7 @@ from goalstream.api.events import Intake
 from goalstream.api.feed import OpenFeeds
 from goalstream.api.gate import Gate
 from goalstream.api.hardening import REQUEST_ID, Hardening
+from goalstream.api.hook_room import HookRoom
 from goalstream.api.idempotency import REPLAYED
 from goalstream.api.problems import add_problem_handlers
 from goalstream.api.rate_limit import RateLimit
@@ -77,6 +78,7 @@ def create_app(
     app.state.rate_limit = RateLimit(settings.rate_limit_per_minute)
     app.state.seal = seal_of(settings)
     app.state.feeds = OpenFeeds()
+    app.state.hook_room = HookRoom(settings.database_pool_size)
     app.state.intake = intake
     app.state.dead_letters = letters
     app.state.examples = examples

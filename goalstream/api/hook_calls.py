@@ -1,7 +1,7 @@
 """Calls of hooks: what other systems send is known by its signature, becomes events, and is answered once.
 
 Whoever is not known learns nothing: whether there is such a hook, whether it is paused, and what is wrong with a signature is
-one answer, after the same work.
+one answer.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ from goalstream.api.schemas import body
 from goalstream.api.sealing import require_seal
 from goalstream.domain.hooks import call_id_of, parse_source, signature_digest
 from goalstream.domain.mappings import apply
-from goalstream.domain.signing import SIGNED_BY, TELLS_NO_TIME, Scheme, SigningSecret, is_signed, make_secret
+from goalstream.domain.signing import SIGNED_BY, TELLS_NO_TIME, is_signed
 from goalstream.errors import OperatorError
 from goalstream.observability.metrics import HOOK_CALLS, HOOK_OUTCOMES
 from goalstream.storage.hook_calls import KnownCall, claim, find_call, keep_call, look_up
 from goalstream.storage.hooks import Hook
+from goalstream.storage.sealing import Seal
 
 router = APIRouter()
 
@@ -36,10 +37,6 @@ ACCEPTED: Final = 202
 
 for _outcome in HOOK_OUTCOMES:
     HOOK_CALLS.labels(_outcome)
-
-_NOBODY = "00000000-0000-0000-0000-000000000000", "00000000-0000-0000-0000-000000000000"
-_NO_SECRET = make_secret(bytes(32))
-"""What a call is held against that no hook is there for."""
 
 
 @router.post(
@@ -61,19 +58,22 @@ async def call_hook(
     A repetition is answered as the first time, and nothing is published again. What breaks a contract is refused whole.
     """
     seal, intake = require_seal(request), require_intake(request)
-    content = await read_body(request, request.app.state.settings.max_events_body_bytes)
     named = parse_source(source)
-    found, now = await look_up(request.app.state.database, *(named or _NOBODY), seal)
-    hook = None if found is None or found.is_paused else found
-    if hook is not None and hook.problem:
+    if named is None or not any(header in request.headers for header in SIGNED_BY.values()):
+        raise _refused("unauthorized", _unauthorized())
+    with request.app.state.hook_room.enter():
+        content = await read_body(request, request.app.state.settings.max_events_body_bytes)
+        return await _take(request, intake, seal, named, content)
+
+
+async def _take(request: Request, intake: Intake, seal: Seal, named: tuple[str, str], content: bytes) -> Response:
+    """Answers a call whose body is here. Raises ApiError where it is not to be judged."""
+    hook, now = await look_up(request.app.state.database, *named, seal)
+    if hook is None or hook.is_paused:
+        raise _refused("unauthorized", _unauthorized())
+    if hook.problem:
         raise OperatorError(hook.problem)
-    if hook is None:
-        scheme = next((one for one in Scheme if SIGNED_BY[one] in request.headers), Scheme.STANDARD)
-        secrets = [SigningSecret(text=_NO_SECRET, added_at=now)]
-    else:
-        scheme, secrets = hook.scheme, list(hook.secrets)
-    is_proved = is_signed(scheme, secrets, headers=request.headers, body=content, now=now)
-    if hook is None or not is_proved:
+    if not is_signed(hook.scheme, hook.secrets, headers=request.headers, body=content, now=now):
         raise _refused("unauthorized", _unauthorized())
     structlog.contextvars.bind_contextvars(account=hook.account_id, hook=hook.hook_id)
     if wait := request.app.state.rate_limit.take(hook.account_id):
@@ -86,7 +86,8 @@ async def call_hook(
     mapped = apply(known_mapping(hook.mapping), document)
     call_id = call_id_of(hook.scheme, request.headers, mapped.call_id, content)
     events = make_events(intake, mapped, account_id=hook.account_id, hook_id=hook.hook_id, call_id=call_id)
-    return await _answer_once(request, intake, hook, call_id, events)
+    async with request.app.state.hook_room.turn:
+        return await _answer_once(request, intake, hook, call_id, events)
 
 
 async def _answer_once(request: Request, intake: Intake, hook: Hook, call_id: str, events: HookEvents) -> Response:

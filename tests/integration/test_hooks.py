@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from goalstream.api import hook_calls
 from goalstream.api.app import create_app
+from goalstream.api.hook_room import MOST_CALLS
 from goalstream.config import Settings
 from goalstream.domain.hooks import hook_source, parse_source
 from goalstream.errors import BrokerUnavailable
@@ -313,6 +314,38 @@ async def test_of_two_at_once_one_is_asked_to_come_again(client: httpx.AsyncClie
     assert len(slow.sent) == 1
 
 
+async def test_while_calls_wait_for_kafka_other_requests_have_connections(
+    settings: Settings, api_database: Database
+) -> None:
+    waiting, go_on = asyncio.Event(), asyncio.Event()
+
+    class SlowProducer(FakeProducer):
+        async def send(self, records: Sequence[Outgoing]) -> None:
+            waiting.set()
+            await go_on.wait()
+            await super().send(records)
+
+    size = api_database.connections["limit"]
+    small = settings.model_copy(update={"database_pool_size": size})
+    app = create_app(small, api_database, intake=Intake(SlowProducer(), topic_prefix=""))
+    headers = bearer(scope="webhooks:read webhooks:write")
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=headers) as client:
+        hook = await create(client)
+        body = written(BODIES["standard"])
+        calls = [
+            asyncio.create_task(call(client, hook, body, sign_standard(body, at=now(), message_id=f"msg_{number}")))
+            for number in range(2 * size)
+        ]
+        async with asyncio.timeout(10):
+            await waiting.wait()
+            for _ in range(3 * size):
+                assert (await client.get(HOOKS)).status_code == 200
+            assert api_database.connections["used"] <= max(1, size // 4)
+            go_on.set()
+            assert {(await one).status_code for one in calls} == {202}
+    await app.state.gate.close()
+
+
 async def test_while_kafka_is_away_nothing_is_kept_and_the_sender_comes_again(
     client: httpx.AsyncClient, producer: FakeProducer
 ) -> None:
@@ -399,8 +432,48 @@ async def test_a_body_may_be_as_large_as_events_may(client: httpx.AsyncClient) -
     body = written(BODIES["standard"] | {"note": "x" * 200_000})
     assert (await call(client, hook, body, sign_standard(body, at=now()))).status_code == 202
     large = b"x" * 1_048_577
-    for one in (hook, {"url": "/hooks/x"}):
-        assert (await call(client, one, large, {})).status_code == 413
+    assert (await call(client, hook, large, sign_standard(large, at=now()))).status_code == 413
+
+
+async def test_of_what_names_no_hook_or_is_not_signed_at_all_no_body_is_read(
+    client: httpx.AsyncClient,
+) -> None:
+    reads: list[str] = []
+
+    async def body(url: str) -> AsyncIterator[bytes]:
+        reads.append(url)
+        yield b"{}"
+
+    hook = await create(client)
+    for url, headers in (("/hooks/x", sign_standard(b"", at=now())), (hook["url"], {"x-signature": "v1,x"})):
+        answer = await client.post(url, content=body(url), headers=headers)
+        assert (answer.status_code, answer.json()["error"], reads) == (401, "unauthorized", [])
+
+
+async def test_beyond_the_calls_that_run_at_once_one_is_asked_to_come_again(client: httpx.AsyncClient) -> None:
+    hook, go_on = await create(client), asyncio.Event()
+    body = written(BODIES["standard"])
+    begun = asyncio.Semaphore(0)
+
+    async def slow() -> AsyncIterator[bytes]:
+        begun.release()
+        await go_on.wait()
+        yield body
+
+    def one(message_id: str, content: Any) -> asyncio.Task[httpx.Response]:
+        headers = sign_standard(body, at=now(), message_id=message_id)
+        return asyncio.create_task(client.post(hook["url"], content=content, headers=headers))
+
+    running = [one(f"msg_{number}", slow()) for number in range(MOST_CALLS)]
+    async with asyncio.timeout(10):
+        for _ in running:
+            await begun.acquire()
+        refused = await one("msg_more", body)
+        assert (await call(client, hook, body, {})).status_code == 401
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
+        go_on.set()
+        assert {(await answer).status_code for answer in running} == {202}
+        assert (await one("msg_more", body)).status_code == 202
 
 
 async def test_what_is_larger_than_kafka_takes_is_refused(client: httpx.AsyncClient, producer: FakeProducer) -> None:
