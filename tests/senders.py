@@ -62,6 +62,12 @@ SIGNERS: Mapping[str, Signer] = {
 }
 
 
+def padded(scheme: str, told: str, more: str) -> str:
+    """A header with one more signature: that of another such header, or any text."""
+    signature = more.partition("v1=")[2].partition(",")[0] or more.removeprefix("v1,")
+    return f"{told} v1,{signature}" if scheme == "standard" else f"{told},v1={signature}"
+
+
 def written(document: object) -> bytes:
     """JSON as Stripe writes it, over several lines: what is signed is these bytes, and not what they mean."""
     return json.dumps(document, indent=2).encode()

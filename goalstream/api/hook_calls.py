@@ -7,6 +7,7 @@ one answer.
 from __future__ import annotations
 
 import math
+from hashlib import sha256
 from typing import Annotated, Final
 
 import structlog
@@ -22,9 +23,9 @@ from goalstream.api.parts import json_response
 from goalstream.api.problems import ApiError, problem_response
 from goalstream.api.schemas import body
 from goalstream.api.sealing import require_seal
-from goalstream.domain.hooks import call_id_of, parse_source, signature_digest
+from goalstream.domain.hooks import call_id_of, parse_source
 from goalstream.domain.mappings import apply
-from goalstream.domain.signing import SIGNED_BY, TELLS_NO_TIME, is_signed
+from goalstream.domain.signing import SIGNED_BY, TELLS_NO_TIME, signed_content
 from goalstream.errors import OperatorError
 from goalstream.observability.metrics import HOOK_CALLS, HOOK_OUTCOMES
 from goalstream.storage.hook_calls import KnownCall, claim, find_call, keep_call, look_up
@@ -73,7 +74,8 @@ async def _take(request: Request, intake: Intake, seal: Seal, named: tuple[str, 
         raise _refused("unauthorized", _unauthorized())
     if hook.problem:
         raise OperatorError(hook.problem)
-    if not is_signed(hook.scheme, hook.secrets, headers=request.headers, body=content, now=now):
+    signed = signed_content(hook.scheme, hook.secrets, headers=request.headers, body=content, now=now)
+    if signed is None:
         raise _refused("unauthorized", _unauthorized())
     structlog.contextvars.bind_contextvars(account=hook.account_id, hook=hook.hook_id)
     if wait := request.app.state.rate_limit.take(hook.account_id):
@@ -87,12 +89,13 @@ async def _take(request: Request, intake: Intake, seal: Seal, named: tuple[str, 
     call_id = call_id_of(hook.scheme, request.headers, mapped.call_id, content)
     events = make_events(intake, mapped, account_id=hook.account_id, hook_id=hook.hook_id, call_id=call_id)
     async with request.app.state.hook_room.turn:
-        return await _answer_once(request, intake, hook, call_id, events)
+        return await _answer_once(request, intake, hook, call_id, sha256(signed).digest(), events)
 
 
-async def _answer_once(request: Request, intake: Intake, hook: Hook, call_id: str, events: HookEvents) -> Response:
+async def _answer_once(
+    request: Request, intake: Intake, hook: Hook, call_id: str, signature: bytes, events: HookEvents
+) -> Response:
     """The first answer where the call was accepted before; else it is judged, and the answer kept with what was done."""
-    signature = signature_digest(hook.scheme, request.headers)
     async with request.app.state.database.transaction(hook.account_id) as connection:
         if not await claim(connection, hook.hook_id, call_id):
             headers = {"Retry-After": "1"}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from uuid import UUID
 
-from goalstream.domain.signing import ID, SIGNED_BY, TIMESTAMP, Scheme
+from goalstream.domain.signing import ID, Scheme
 from goalstream.domain.texts import MAX_TEXT_LENGTH, has_forbidden_character
 
 _is_source = re.compile(r"[A-Za-z0-9_-]{43}").fullmatch
@@ -38,9 +38,3 @@ def call_id_of(scheme: Scheme, headers: Mapping[str, str], told: str | None, bod
         return sha256(body).hexdigest()
     is_usable = 0 < len(text) <= MAX_TEXT_LENGTH and not has_forbidden_character(text)
     return text if is_usable else sha256(text.encode(errors="replace")).hexdigest()
-
-
-def signature_digest(scheme: Scheme, headers: Mapping[str, str]) -> bytes:
-    """32 bytes that are the same only where the very headers that sign a call come again."""
-    names = (ID, TIMESTAMP, SIGNED_BY[scheme]) if scheme is Scheme.STANDARD else (SIGNED_BY[scheme],)
-    return sha256("\n".join(headers.get(name, "") for name in names).encode()).digest()

@@ -9,7 +9,6 @@ from binascii import Error as NotBase64
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from hashlib import sha256
 
 from goalstream.domain.values import value
 
@@ -20,6 +19,9 @@ OVERLAP = timedelta(hours=24)
 
 TOLERANCE = timedelta(minutes=5)
 """How far a signature's time may be from now: a call that somebody kept is refused later."""
+
+MOST_SIGNATURES = 10
+"""In one header: a sender has one for each of its secrets, and each is compared with each of ours."""
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 """The headers of Standard Webhooks."""
@@ -93,47 +95,57 @@ def is_secret(text: str) -> bool:
 def signed_headers(secrets: Sequence[SigningSecret], *, message_id: str, now: datetime, body: bytes) -> dict[str, str]:
     """The headers that sign a body as Standard Webhooks says, with each secret that holds."""
     seconds = str(int(now.timestamp()))
-    signatures = [_standard(one.text, message_id, seconds, body) for one in secrets if one.holds(now)]
+    content = f"{message_id}.{seconds}.".encode() + body
+    signatures = [_signature(Scheme.STANDARD, one.text, content) for one in secrets if one.holds(now)]
     return {ID: message_id, TIMESTAMP: seconds, SIGNATURE: " ".join(f"v1,{signature}" for signature in signatures)}
 
 
-def is_signed(
+def signed_content(
     scheme: Scheme, secrets: Sequence[SigningSecret], *, headers: Mapping[str, str], body: bytes, now: datetime
-) -> bool:
-    """Whether one of the secrets has signed a body, not longer than the tolerance ago where the scheme tells when.
+) -> bytes | None:
+    """What one of the secrets has signed, not longer than the tolerance ago where the scheme tells when: a body, with its time
+    and id; the same however the signatures are written, and whichever are left out. None where none of them has signed it.
 
     Header names are in lower case. Each comparison takes as long whatever differs.
     """
     told = headers.get(SIGNED_BY[scheme], "")
-    keys = [one.text for one in secrets if one.holds(now)]
     match scheme:
         case Scheme.STANDARD:
             message_id, seconds = headers.get(ID, ""), headers.get(TIMESTAMP, "")
             if not message_id or not _is_recent(seconds, now):
-                return False
+                return None
             given = [part.removeprefix("v1,") for part in told.split(" ") if part.startswith("v1,")]
-            wanted = [_standard(key, message_id, seconds, body) for key in keys]
+            content = f"{message_id}.{seconds}.".encode() + body
         case Scheme.STRIPE | Scheme.CALENDLY:
             parts = [part.partition("=") for part in told.split(",")]
             times = [text for name, _, text in parts if name.strip() == "t"]
             if len(times) != 1 or not _is_recent(times[0], now):
-                return False
+                return None
             given = [text for name, _, text in parts if name.strip() == "v1"]
-            wanted = [hmac.new(key.encode(), f"{times[0]}.".encode() + body, sha256).hexdigest() for key in keys]
+            content = f"{times[0]}.".encode() + body
         case _:  # Typeform
             given = [told.removeprefix("sha256=")] if told.startswith("sha256=") else []
-            wanted = [b64encode(hmac.digest(key.encode(), body, "sha256")).decode() for key in keys]
-    return _has_common(given, wanted)
+            content = body
+    if not 0 < len(given) <= MOST_SIGNATURES:
+        return None
+    wanted = [_signature(scheme, one.text, content) for one in secrets if one.holds(now)]
+    return content if _has_common(given, wanted) else None
 
 
-def _standard(secret: str, message_id: str, seconds: str, body: bytes) -> str:
-    key = b64decode(secret.removeprefix(SECRET_PREFIX))
-    return b64encode(hmac.digest(key, f"{message_id}.{seconds}.".encode() + body, "sha256")).decode()
+def _signature(scheme: Scheme, secret: str, content: bytes) -> str:
+    match scheme:
+        case Scheme.STANDARD:
+            return b64encode(hmac.digest(b64decode(secret.removeprefix(SECRET_PREFIX)), content, "sha256")).decode()
+        case Scheme.STRIPE | Scheme.CALENDLY:
+            return hmac.digest(secret.encode(), content, "sha256").hex()
+        case _:  # Typeform
+            return b64encode(hmac.digest(secret.encode(), content, "sha256")).decode()
 
 
 def _has_common(given: Sequence[str], wanted: Sequence[str]) -> bool:
     """Compares all with all, whatever is found."""
-    return any([hmac.compare_digest(one.encode(), other.encode()) for one in given for other in wanted])
+    ours = [one.encode() for one in wanted]
+    return any([hmac.compare_digest(one, other) for one in map(str.encode, given) for other in ours])
 
 
 def _is_recent(seconds: str, now: datetime) -> bool:

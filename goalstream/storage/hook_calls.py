@@ -49,7 +49,7 @@ _LATEST = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownCall:
-    """A call that was answered: what it was signed with (32 bytes), and the answer as JSON."""
+    """A call that was answered: a digest of what was signed (32 bytes), and the answer as JSON."""
 
     signature: bytes
     status: int

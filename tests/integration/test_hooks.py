@@ -35,6 +35,7 @@ from tests.senders import (
     SIGNERS,
     calendly_event,
     now,
+    padded,
     sign_standard,
     sign_stripe,
     sign_typeform,
@@ -193,6 +194,43 @@ async def test_a_repetition_is_answered_as_the_first_time_and_a_replay_not_at_al
     assert replayed.status_code == (202 if scheme == "typeform" else 401)
     assert len(producer.sent) == 1
     assert len(await logged(client, hook)) == 1
+
+
+@pytest.mark.parametrize("scheme", ["standard", "stripe", "calendly"])
+async def test_a_replay_is_known_though_its_signature_is_written_otherwise(
+    client: httpx.AsyncClient, producer: FakeProducer, scheme: str
+) -> None:
+    hook, sign = await create(client, scheme), SIGNERS[scheme]
+    new = SECRETS[scheme][:-4] + "AAA="
+    assert (await client.post(f"{HOOKS}/{hook['id']}/secret", json={"secret": new})).status_code == 200
+    body = written(BODIES[scheme])
+    at = now()
+    headers, other = sign(body, at=at), sign(body, at=at, secret=new)
+    name = [*headers][-1]
+    both = headers | {name: padded(scheme, headers[name], other[name])}
+    assert (await call(client, hook, body, both)).status_code == 202
+    padding = {name: padded(scheme, headers[name], "junk")}
+    for replayed in (both, headers, other, headers | padding):
+        assert (await call(client, hook, body, replayed)).status_code == 401
+    assert len(producer.sent) == 1
+
+
+async def test_what_was_accepted_stays_so_whatever_the_mapping_has_become(
+    client: httpx.AsyncClient, producer: FakeProducer
+) -> None:
+    hook = await create(client)
+    body = written(BODIES["standard"] | {"paid": -5})
+    at = now()
+    mended = {"call_id": "id", "events": [MAPPING["events"][0]]}
+    for version, mapping in enumerate([mended, MAPPING], start=1):
+        match = {"if-match": f'"{version}"'}
+        await client.patch(f"{HOOKS}/{hook['id']}", json={"mapping": mapping}, headers=match)
+        headers = sign_standard(body, at=at + timedelta(seconds=version))
+        assert (await call(client, hook, body, headers)).status_code == 202
+    assert (await call(client, hook, body, sign_standard(body, at=at + timedelta(seconds=1)))).status_code == 401
+    assert len(producer.sent) == 1
+    fresh = sign_standard(body, at=at, message_id="msg_2")
+    assert (await call(client, hook, body, fresh)).status_code == 422
 
 
 async def test_a_call_is_known_by_the_senders_id_and_not_by_its_bytes(

@@ -11,18 +11,19 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from goalstream.domain.signing import (
+    MOST_SIGNATURES,
     OVERLAP,
     SIGNED_BY,
     TELLS_NO_TIME,
     Scheme,
     SigningSecret,
     is_secret,
-    is_signed,
     make_secret,
     rotated,
+    signed_content,
     signed_headers,
 )
-from tests.senders import SECRETS, SIGNERS, sign_calendly, sign_standard, sign_stripe
+from tests.senders import SECRETS, SIGNERS, padded, sign_calendly, sign_standard, sign_stripe
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 BODY = b'{"amount": 4900}'
@@ -33,8 +34,14 @@ def secret(text: str, *, expires_in: timedelta | None = None) -> SigningSecret:
 
 
 def holds(scheme: str, body: bytes, headers: dict[str, str], *secrets: SigningSecret, now: datetime = NOON) -> bool:
+    return content_of(scheme, body, headers, *secrets, now=now) is not None
+
+
+def content_of(
+    scheme: str, body: bytes, headers: dict[str, str], *secrets: SigningSecret, now: datetime = NOON
+) -> bytes | None:
     lower = {name.lower(): text for name, text in headers.items()}
-    return is_signed(Scheme(scheme), secrets or [secret(SECRETS[scheme])], headers=lower, body=body, now=now)
+    return signed_content(Scheme(scheme), secrets or [secret(SECRETS[scheme])], headers=lower, body=body, now=now)
 
 
 @given(
@@ -86,7 +93,7 @@ def test_each_of_several_secrets_is_good_until_it_expires(scheme: str) -> None:
     headers = SIGNERS[scheme](BODY, at=NOON)
     assert holds(scheme, BODY, headers, secret(other), secret(SECRETS[scheme], expires_in=timedelta(seconds=1)))
     assert not holds(scheme, BODY, headers, secret(other), secret(SECRETS[scheme], expires_in=timedelta()))
-    assert not is_signed(Scheme(scheme), [], headers=headers, body=BODY, now=NOON)
+    assert signed_content(Scheme(scheme), [], headers=headers, body=BODY, now=NOON) is None
 
 
 @pytest.mark.parametrize("scheme", set(SIGNERS) - TELLS_NO_TIME)
@@ -112,6 +119,38 @@ def test_among_several_signatures_one_is_enough() -> None:
     assert holds("stripe", BODY, {"stripe-signature": f"{seconds},v1={'0' * 64},{signature}"})
     assert holds("stripe", BODY, {"stripe-signature": f"{signature}, {seconds}"})
     assert not holds("stripe", BODY, {"stripe-signature": f"{seconds},{signature.replace('v1=', 'v0=')}"})
+
+
+@pytest.mark.parametrize("scheme", set(SIGNERS) - TELLS_NO_TIME)
+def test_what_is_signed_is_the_same_however_its_signatures_are_written(scheme: str) -> None:
+    new = SECRETS[scheme][:-4] + "AAA="
+    secrets = [secret(new), secret(SECRETS[scheme])]
+    headers = SIGNERS[scheme](BODY, at=NOON)
+    name = [*headers][-1]
+    both = padded(scheme, headers[name], SIGNERS[scheme](BODY, at=NOON, secret=new)[name])
+    contents = {
+        content_of(scheme, BODY, headers | {name: told}, *secrets)
+        for told in (headers[name], both, padded(scheme, headers[name], "junk"))
+    }
+    (content,) = contents
+    assert content is not None
+    assert content.endswith(BODY)
+    others = [
+        content_of(scheme, BODY, SIGNERS[scheme](BODY, at=NOON + timedelta(seconds=1))),
+        content_of(scheme, BODY + b" ", SIGNERS[scheme](BODY + b" ", at=NOON)),
+    ]
+    assert len({content, *others, None}) == 4
+
+
+@pytest.mark.parametrize("scheme", set(SIGNERS) - TELLS_NO_TIME)
+@pytest.mark.parametrize(("more", "is_good"), [(MOST_SIGNATURES - 1, True), (MOST_SIGNATURES, False)])
+def test_of_more_than_ten_signatures_none_is_looked_at(scheme: str, more: int, is_good: bool) -> None:
+    headers = SIGNERS[scheme](BODY, at=NOON)
+    name = [*headers][-1]
+    told = headers[name]
+    for _ in range(more):
+        told = padded(scheme, told, "junk")
+    assert holds(scheme, BODY, headers | {name: told}) is is_good
 
 
 @pytest.mark.parametrize(
