@@ -26,6 +26,10 @@ MAX_MESSAGE_LENGTH = 200
 """Of a sentence about a problem, which may quote whole documents."""
 
 
+MASK = "the value"
+"""What stands for it where a sentence must not quote it."""
+
+
 class Direction(StrEnum):
     """Whether goalstream reads a topic or publishes on it."""
 
@@ -118,10 +122,13 @@ def problems_in(document: Mapping[str, Any], line: bytes, topic: str) -> list[Pr
 
 def _broken(topic: str, value: object, pointer: str = "") -> Iterator[Problem]:
     """What the schema of a topic refuses in a value that stands at a pointer."""
-    validator, schema = _validator(topic)
-    for error in validator.iter_errors(value):
+    validator, masked, schema = _validator(topic)
+    if validator.is_valid(value):
+        return
+    for error, unquoted in zip(validator.iter_errors(value), masked.iter_errors(value), strict=True):
         steps = "".join(f"/{_escaped(str(step))}" for step in error.instance_path)
-        yield Problem(pointer + steps, _short(_sentence(error, schema)))
+        told = _sentence(error, json.dumps(error.instance, ensure_ascii=False), schema)
+        yield Problem(pointer + steps, _short(told), _short(_sentence(unquoted, MASK, schema)))
 
 
 def _refusal(topic: str, line: bytes) -> list[Problem]:
@@ -129,24 +136,28 @@ def _refusal(topic: str, line: bytes) -> list[Problem]:
     try:
         decode(topic, _Line(topic=topic, value=line))
     except InvalidRecord as error:
-        return [Problem("", _short(str(error)))]
+        return [Problem("", _short(str(error)), f"{error.reason}: {error.detail.partition(': ')[0]}")]
     return []
 
 
 @lru_cache
-def _validator(topic: str) -> tuple[jsonschema_rs.Validator, dict[str, Any]]:
+def _validator(topic: str) -> tuple[jsonschema_rs.Validator, jsonschema_rs.Validator, dict[str, Any]]:
+    """One whose sentences quote what is wrong, one whose do not, and the schema."""
     schema = find_contract(topic).schema
-    return jsonschema_rs.validator_for(schema, validate_formats=True, offline=True), schema
+    quoting, masked = (
+        jsonschema_rs.validator_for(schema, validate_formats=True, offline=True, mask=mask) for mask in (None, MASK)
+    )
+    return quoting, masked, schema
 
 
-def _sentence(error: jsonschema_rs.ValidationError, schema: dict[str, Any]) -> str:
+def _sentence(error: jsonschema_rs.ValidationError, instance: str, schema: dict[str, Any]) -> str:
     """The library's sentence; instead of a pattern, which few can read, what it stands for."""
     if error.kind.name != "pattern":
         return error.message
     part: Any = schema
     for step in error.schema_path[:-1]:
         part = part[step]
-    return f"{json.dumps(error.instance, ensure_ascii=False)} is not {part['title']}"
+    return f"{instance} is not {part['title']}"
 
 
 def _short(sentence: str) -> str:

@@ -31,7 +31,7 @@ GoalstreamError
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class GoalstreamError(Exception):
@@ -96,10 +96,14 @@ class InvalidRecord(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in a document: a JSON pointer (RFC 6901) and a sentence."""
+    """One thing that is wrong in a document: a JSON pointer (RFC 6901) and a sentence.
+
+    `unquoted` is that sentence where it must not quote the document, if it does.
+    """
 
     pointer: str
     message: str
+    unquoted: str | None = field(default=None, compare=False)
 
 
 class InvalidGoal(GoalstreamError):

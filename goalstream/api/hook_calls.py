@@ -26,7 +26,7 @@ from goalstream.api.sealing import require_seal
 from goalstream.domain.hooks import call_id_of, parse_source
 from goalstream.domain.mappings import apply
 from goalstream.domain.signing import SIGNED_BY, TELLS_NO_TIME, signed_content
-from goalstream.errors import OperatorError
+from goalstream.errors import OperatorError, Problem
 from goalstream.observability.metrics import HOOK_CALLS, HOOK_OUTCOMES
 from goalstream.storage.hook_calls import KnownCall, claim, find_call, keep_call, look_up
 from goalstream.storage.hooks import Hook
@@ -122,7 +122,9 @@ async def _judge(request: Request, intake: Intake, hook: Hook, events: HookEvent
         outcomes = await intake.accept(hook.account_id, events.documents, traceparent=trace)
         wrong = problems_of_events(outcomes)
     if wrong:
-        return "refused", problem_response(ApiError(422, wrong[0].message, problems=wrong))
+        # The answer is kept: what a person sent must not stand in it.
+        told = [Problem(one.pointer, one.unquoted or one.message) for one in wrong]
+        return "refused", problem_response(ApiError(422, told[0].message, problems=told))
     return "accepted" if events.documents else "ignored", json_response(accepted_events(events.outcomes), ACCEPTED)
 
 

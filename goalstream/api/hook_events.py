@@ -45,7 +45,7 @@ def make_events(intake: Intake, mapped: Mapped, *, account_id: str, hook_id: str
 def problems_of_events(outcomes: Sequence[Outcome]) -> list[Problem]:
     """What is wrong with events, with pointers into the array of them."""
     return [
-        Problem(f"/events/{place}{problem.pointer}", problem.message)
+        Problem(f"/events/{place}{problem.pointer}", problem.message, problem.unquoted)
         for place, outcome in enumerate(outcomes)
         for problem in outcome.problems
     ]

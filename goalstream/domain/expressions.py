@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import Any
 
 import jmespath
-from jmespath.functions import Functions, signature
+from jmespath.exceptions import JMESPathTypeError
+from jmespath.functions import TYPES_MAP, Functions, signature
 from jmespath.visitor import Options, TreeInterpreter
 
 from goalstream.domain.amounts import parse_amount
@@ -104,15 +105,21 @@ def compile_expression(text: str) -> Expression:
 
 
 def ask(expression: Expression, document: object, work: Work) -> Any:
-    """What an expression finds in a document, as JSON has it; None where it is not there. Raises ValueError."""
+    """What an expression finds in a document, as JSON has it; None where it is not there.
+
+    Raises ValueError, whose sentence quotes no value of the document: it is kept where personal data must not be.
+    """
     try:
         found = _Interpreter(work).visit(expression.parsed, document)
         work.weigh(found)
         return as_document(found, "the result")
+    except JMESPathTypeError as error:
+        raise ValueError(_type_problem(error)) from None
     except ValueError as error:
         raise ValueError(_first_line(error)) from None
     except Exception as error:  # noqa: BLE001 - the library trips over types that do not go together, in many ways
-        raise ValueError(f"cannot be worked out: {_first_line(error)}") from None
+        told = _first_line(error) if isinstance(error, TypeError) else type(error).__name__
+        raise ValueError(f"cannot be worked out: {told}") from None
 
 
 def is_true(found: object) -> bool:
@@ -251,6 +258,12 @@ def _check_call(node: Any) -> None:
     is_variadic = wanted[-1].get("variadic", False)
     if given < len(wanted) or (given > len(wanted) and not is_variadic):
         raise ValueError(f"has {name} with {given} arguments instead of {len(wanted)}")
+
+
+def _type_problem(error: JMESPathTypeError) -> str:
+    """The library's own sentence quotes the value."""
+    received = "number" if error.actual_type == "Decimal" else TYPES_MAP.get(error.actual_type, error.actual_type)
+    return f"{error.function_name}() takes {' or '.join(error.expected_types)}, and got {received}"
 
 
 def _first_line(error: Exception) -> str:

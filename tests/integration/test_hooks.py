@@ -303,6 +303,27 @@ async def test_an_expression_that_cannot_be_worked_out_is_told_with_its_place(cl
     assert answer.json()["errors"][0]["pointer"] == "/mapping/events/0/data/a~1b"
 
 
+async def test_what_is_kept_of_a_refusal_quotes_nothing_of_the_body(client: httpx.AsyncClient) -> None:
+    rules = [
+        {"event_type": "payment.completed", "data": {"contact_id": "email", "amount": "email", "note": "sum(@)"}},
+        {"event_type": "payment.completed", "timestamp": "at", "data": {"contact_id": "contact"}},
+    ]
+    hook = await create(client, mapping={"events": rules})
+    body = written({"email": "kim@example.com", "contact": CONTACT, "at": "1971-02-30T00:00:00Z"})
+    answer = await call(client, hook, body, sign_standard(body, at=now()))
+    assert answer.status_code == 422
+    told = {(one["pointer"], one["message"]) for one in answer.json()["errors"]}
+    assert told == {
+        ("/mapping/events/0/data/note", "sum() takes array-number, and got object"),
+        ("/events/0/data/amount", "the value is not a decimal number of at least 0, as a number or a text"),
+        ("/events/0/data/contact_id", "the value is not a UUID (8-4-4-4-12, either case)"),
+        ("/events/1", "bad_time: the event's time is not RFC 3339"),
+    }
+    (entry,) = await logged(client, hook)
+    assert entry["answer"] == answer.json()
+    assert not any(word in str(entry) for word in ("kim", "1971"))
+
+
 async def test_a_new_secret_and_the_old_one_are_good_for_a_while(client: httpx.AsyncClient) -> None:
     hook = await create(client, "stripe")
     path = f"{HOOKS}/{hook['id']}/secret"
