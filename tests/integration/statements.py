@@ -191,7 +191,7 @@ async def _subscribe(api: Database, world: World, deleted: str) -> None:
     await book.delete(ids[1], expected_version=1, actor="ada")
     log = DeliveryLog(api, account_id=world.account_id, webhook_id=ids[0])
     message_id = (await log.send_test("ada"))["message_id"]
-    after = DeliveryKey(world.now, message_id)
+    after = DeliveryKey(world.now + timedelta(hours=1), message_id)
     await log.page(state=None, limit=10, after=after)
     await log.page(state="parked", limit=10, after=after)
     await log.show(message_id)
