@@ -16,8 +16,10 @@ from tests.acceptance.screens import TerminalProgram
 
 GONE_SECONDS = 20
 
+# A shell that starts something in the background has it, and whatever that starts, ignore SIGQUIT.
 OPENED = """
-import os, sys, termios, time
+import os, signal, sys, termios, time
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 from rich.text import Text
 from goalstream.dev.terminal import Terminal, is_interactive
 assert is_interactive()
