@@ -30,7 +30,6 @@ URL = "https://hooks.example.com/goalstream"
 TOPICS = ["workflow.goal.achieved", "workflow.exit.goal", "workflow.goal.revoked"]
 SCOPE = "webhooks:read webhooks:write"
 KEY, OTHER_KEY = (Fernet.generate_key().decode() for _ in range(2))
-ADA = bearer(scope=SCOPE)
 
 
 @pytest.fixture
@@ -41,7 +40,8 @@ async def client(api_database: Database) -> AsyncIterator[httpx.AsyncClient]:
 
 async def clients(database: Database, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     app = create_app(Settings.model_validate({"jwt_secret": JWT_SECRET} | settings), database)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=ADA) as found:
+    headers = bearer(scope=SCOPE)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=headers) as found:
         yield found
     await app.state.gate.close()
 
