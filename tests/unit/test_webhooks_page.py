@@ -71,6 +71,6 @@ def test_its_numbers_are_those_of_the_code() -> None:
     assert (FAILURES_TO_OPEN, open_seconds(FAILURES_TO_OPEN), open_seconds(100)) == (5, 30, 1800)
     assert "After five failures in a row" in TEXT
     assert (timedelta(hours=24), timedelta(days=30), 20) == (PATIENCE, KEPT_FOR, MAX_WEBHOOKS)
-    assert "24 hours after the first attempt it is parked" in TEXT
+    assert "more than 24 hours after the first, it is parked" in TEXT
     assert "goes back 30 days" in TEXT
     assert "has 20 webhooks at the most" in TEXT
