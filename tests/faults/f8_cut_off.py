@@ -69,4 +69,9 @@ async def _cut(link: Proxy, seconds: float, *, resets: bool) -> None:
     link.mend()
 
 
-ROW = Row(fault="F8", title="a worker cut off from Kafka only, from PostgreSQL only", run=run)
+ROW = Row(
+    fault="F8",
+    title="a worker cut off from Kafka only, from PostgreSQL only",
+    run=run,
+    full_only="being cut off is what F5 and F6 do to both sides at once",
+)

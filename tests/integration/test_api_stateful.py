@@ -14,10 +14,12 @@ from goalstream.storage.pool import Database
 from tests.integration.serving import bearer, serving, settings_of, until_ready
 from tests.integration.test_api_contract import CHECKS
 
-EXAMPLES = 150
+EXAMPLES = 60
 """Scenarios, each of several requests."""
 
 SEED = 1
+
+SCOPE = "goals:read goals:write webhooks:read webhooks:write"
 
 
 def _configuration() -> str:
@@ -40,7 +42,7 @@ async def test_whatever_is_done_one_after_the_other_is_answered_as_the_document_
         command = [
             sys.executable, "-m", "schemathesis.cli", "--config-file", str(configuration), "run", f"{client.base_url}/openapi.json",
             "--phases", "stateful", "--max-examples", str(EXAMPLES), "--seed", str(SEED), "--mode", "positive", "--no-color",
-            "--header", f"Authorization:{bearer()['authorization']}",
+            "--header", f"Authorization:{bearer(scope=SCOPE)['authorization']}",
         ]  # fmt: skip
         run = await asyncio.to_thread(
             subprocess.run, command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False

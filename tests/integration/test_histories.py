@@ -1,6 +1,6 @@
 """Whole histories through two workers' processors and a real PostgreSQL: in any order, repeated, in any batches, at once.
 
-`GOALSTREAM_TEST_EXAMPLES` says how many histories are told (120).
+`GOALSTREAM_TEST_EXAMPLES` says how many histories are told (80).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.oracle import generator, oracle
 from tests.oracle.history import Headers, History, Record
 from tests.unit.streams.fakes import FakeProducer
 
-EXAMPLES = int(os.environ.get("GOALSTREAM_TEST_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("GOALSTREAM_TEST_EXAMPLES", "80"))
 IN_ONE_TEST = 10
 SIZES = (10, 25, 60)
 LATENESS = generator.LATENESS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -52,6 +52,14 @@ def test_an_event_may_have_no_id(given: str | None, event_id: str | None) -> Non
 def test_an_empty_event_id_is_none_at_all() -> None:
     with pytest.raises(ValueError, match="event_id is empty"):
         arguments.event_id_argument("", "event_id")
+
+
+def test_an_id_is_a_uuid_and_a_time_is_one_of_rfc_3339() -> None:
+    assert arguments.id_argument("AAAAAAAA-0000-4000-8000-000000000001", "id") == "aaaaaaaa-0000-4000-8000-000000000001"
+    assert arguments.time_argument("2026-01-01T00:00:00Z", "at") == datetime(2026, 1, 1, tzinfo=UTC)
+    for read in (arguments.id_argument, arguments.time_argument):
+        with pytest.raises((ValueError, InvalidRecord), match="what"):
+            read("nothing", "what")
 
 
 def test_an_object_is_an_object() -> None:

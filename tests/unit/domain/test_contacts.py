@@ -26,6 +26,11 @@ def test_an_id_that_was_merged_away_stands_for_the_survivor_and_chains_are_follo
     assert survivors(merge(0, "a", "b"), merge(1, "b", "c"), merge(2, "d", "a")) == dict.fromkeys("abcd", "c")
 
 
+def test_one_step_of_a_chain_is_told_as_well() -> None:
+    contacts = Contacts([merge(0, "a", "b"), merge(1, "b", "c")])
+    assert [contacts.into(one) for one in "abc"] == ["b", "c", None]
+
+
 def test_a_merge_whose_loser_is_merged_away_already_is_ignored() -> None:
     assert survivors(merge(1, "a", "c"), merge(0, "a", "b"))["a"] == "b"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -89,6 +90,42 @@ def test_a_revoked_message_is_the_same_with_when_and_why() -> None:
     assert (message.topic, message.account_id, message.subject) == ("workflow.goal.revoked", "account", "contact")
     assert (message.time, message.traceparent) == (at(1), TRACE)
     assert message.message_id != messages.achieved(ACHIEVEMENT).message_id
+
+
+def test_the_state_of_an_achievement_names_every_message_that_told_of_it() -> None:
+    revoked = messages.achievement_state(ACHIEVEMENT)
+    told = [(one["topic"], one["message_id"]) for one in revoked.pop("messages")]
+    before = messages.achieved(replace(ACHIEVEMENT, revision=3)).message_id
+    assert told == [
+        ("workflow.goal.achieved", before),
+        ("workflow.goal.revoked", messages.revoked(ACHIEVEMENT).message_id),
+    ]
+    assert revoked == {
+        "achievement_id": ACHIEVEMENT.achievement_id,
+        "revision": 4,
+        "recorded_at": at(3),
+        "revoked_at": at(5),
+        "revoked_reason": "own_trigger",
+        "should_exit_workflow": False,
+    }
+    holds = replace(ACHIEVEMENT, revoked_at=None, revoked_reason=None, should_exit_workflow=True)
+    assert [one["topic"] for one in messages.achievement_state(holds)["messages"]] == [
+        "workflow.goal.achieved",
+        "workflow.exit.goal",
+    ]
+
+
+def test_an_event_is_told_with_the_times_by_which_it_is_judged_and_its_trace() -> None:
+    assert messages.event_document(ACHIEVEMENT.match) == {
+        "event_id": "event",
+        "source": "crm",
+        "event_type": "form.submitted",
+        "occurred_at": at(1),
+        "occurred_at_source": "record",
+        "record_at": at(2),
+        "data": JsonText('{"amount":1.50,"form_id":"form-123"}'),
+        "trace_id": TRACE.split("-")[1],
+    }
 
 
 def test_an_exit_message_tells_what_the_contract_lists_and_nothing_else() -> None:
