@@ -62,4 +62,9 @@ def repeated(records: tuple[Record, ...], chance: Random) -> list[tuple[Record, 
     return [(record, chance.randrange(PARTITIONS)) for record in copies]
 
 
-ROW = Row(fault="F16", title="each fact told 1-5 times, shuffled over time, partitions and workers", run=run)
+ROW = Row(
+    fault="F16",
+    title="each fact told 1-5 times, shuffled over time, partitions and workers",
+    run=run,
+    full_only="tests/integration/test_histories.py repeats and shuffles histories, without Kafka",
+)

@@ -11,8 +11,8 @@ from tests.faults.rows import Outcome, Row, Size
 from tests.faults.stage import Ground, stage
 from tests.faults.stream import prepare, recovered, telling
 
-FACTS = {Size.CI: 6_000, Size.FULL: 200_000}
-KILLS = {Size.CI: 3, Size.FULL: 30}
+FACTS = {Size.CI: 4_000, Size.FULL: 200_000}
+KILLS = {Size.CI: 2, Size.FULL: 30}
 QUIET_SECONDS = {Size.CI: 120, Size.FULL: 900}
 WORKERS = 2
 SECONDS_A_KILL = 10

@@ -82,6 +82,7 @@ async def test_a_killed_broker_comes_back_with_its_data_and_leaves_nothing_behin
 
 
 @needs_java
+@pytest.mark.skipif(not os.environ.get("GOALSTREAM_TEST_NIGHTLY"), reason="nightly: no row for CI has three brokers")
 async def test_three_brokers_go_on_without_one_of_them() -> None:
     with Cluster(3, heap="256m") as cluster:
         servers = cluster.bootstrap_servers
