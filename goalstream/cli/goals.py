@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import typer
 
-from goalstream.cli.over_http import ask, require_ids
+from goalstream.cli.over_http import ask, given, require_ids, show_list
 from goalstream.cli.terminal import err, out, wide
 from goalstream.domain.goals import GoalType
 from goalstream.errors import SettingsError
@@ -48,7 +48,7 @@ def add(
     """Adds a goal; it holds from a moment later on."""
     require_ids(WORKFLOW=workflow)
     body: dict[str, Any] = {"goal_type": goal_type.value, "criteria": _criteria(criteria)}
-    body |= _given(window=window, measure_after_exit=measure_after_exit)
+    body |= given(window=window, measure_after_exit=measure_after_exit)
     # The same key however often it is tried: nothing is added twice.
     headers = {"Idempotency-Key": str(uuid4())}
     _show(ask("POST", _goals(workflow), body=body, headers=headers), as_json, "added")
@@ -65,14 +65,7 @@ def list_goals(workflow: Workflow, as_json: Json = False) -> None:
     async def read(api: Api) -> list[dict[str, Any]]:
         return [goal async for page in pages(api, _goals(workflow)) for goal in page["goals"]]
 
-    goals = with_api(read)
-    if as_json:
-        for goal in goals:
-            sys.stdout.write(json.dumps(goal) + "\n")
-        return
-    if goals:
-        wide.print(views.table(goals))
-    err.print(f"{len(goals)} {'goal' if len(goals) == 1 else 'goals'}", markup=False)
+    show_list(with_api(read), as_json, views.table, "goal")
 
 
 @app.command()
@@ -99,7 +92,7 @@ def edit(
     require_ids(WORKFLOW=workflow, GOAL=goal)
     if window is not None and no_window:
         raise SettingsError("--no-window: says the opposite of --window")
-    changes = _given(window=window, measure_after_exit=measure_after_exit)
+    changes = given(window=window, measure_after_exit=measure_after_exit)
     if no_window:
         changes["window"] = None
     if criteria:
@@ -147,7 +140,7 @@ def stats(
     from goalstream.cli import goal_views as views
 
     require_ids(WORKFLOW=workflow)
-    query = _given(start=start, end=end, granularity=granularity, tz=tz)
+    query = given(start=start, end=end, granularity=granularity, tz=tz)
     found = ask("GET", f"{_goals(workflow)}/stats", query=query)
     if as_json:
         sys.stdout.write(json.dumps(found) + "\n")
@@ -185,10 +178,6 @@ def _show(goal: Mapping[str, Any], as_json: bool, done: str | None = None) -> No
 
 def _goals(workflow: str) -> str:
     return f"/workflows/{workflow}/goals"
-
-
-def _given(**values: str | None) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _criteria(pairs: Sequence[str]) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from goalstream.cli.over_http import ask, require_ids
+from goalstream.cli.over_http import ask, given, read_newest, require_ids, show_list
 from goalstream.cli.terminal import err, out, wide
 from goalstream.domain.presets import PresetName
 from goalstream.domain.signing import Scheme
@@ -42,7 +42,7 @@ def list_hooks(as_json: Json = False) -> None:
     """Lists hooks in the order of creation."""
     from goalstream.cli import hook_views as views
 
-    _list(ask("GET", "/hooks")["hooks"], as_json, views.table, "hook")
+    show_list(ask("GET", "/hooks")["hooks"], as_json, views.table, "hook")
 
 
 @app.command()
@@ -55,7 +55,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Adds a hook; a secret that is made for it is printed this once."""
-    body = {"name": name} | _given(
+    body = {"name": name} | given(
         preset=preset,
         scheme=scheme,
         mapping=None if mapping is None else _json(mapping),
@@ -76,7 +76,7 @@ def edit(
     hook: HookId, name: Name = None, mapping: MappingFile = None, if_version: IfVersion = None, as_json: Json = False
 ) -> None:
     """Changes a hook; what is not named stays."""
-    changes = _given(name=name, mapping=None if mapping is None else _json(mapping))
+    changes = given(name=name, mapping=None if mapping is None else _json(mapping))
     if not changes:
         raise SettingsError("nothing to change: name --name or --mapping")
     _change(hook, changes, if_version, as_json, "changed")
@@ -94,7 +94,7 @@ def rotate(
     """Gives a hook a new secret; one that is made for it is printed this once."""
     require_ids(HOOK=hook)
     secret = None if secret_file is None else _text(secret_file).strip()
-    body = _given(secret=secret, overlap_seconds=overlap_seconds)
+    body = given(secret=secret, overlap_seconds=overlap_seconds)
     _show(ask("POST", f"/hooks/{hook}/secret", body=body), as_json, "rotated")
 
 
@@ -132,7 +132,7 @@ def dry_run(
     """Shows the events that a body becomes, and what is wrong with each; sends nothing."""
     from goalstream.cli import hook_views as views
 
-    chosen = _given(hook=hook, preset=preset, mapping=mapping)
+    chosen = given(hook=hook, preset=preset, mapping=mapping)
     if len(chosen) != 1:
         raise SettingsError("name one of --hook, --preset and --mapping")
     sent: dict[str, Any] = {"body": _json(body)}
@@ -161,19 +161,9 @@ def calls(
 ) -> None:
     """Lists calls that were signed as they should be, the newest first, each with its last answer."""
     from goalstream.cli import hook_views as views
-    from goalstream.cli.api_client import Api, pages, with_api
 
     require_ids(HOOK=hook)
-
-    async def read(api: Api) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        async for page in pages(api, f"/hooks/{hook}/calls", wanted=limit):
-            found += page["calls"]
-            if len(found) >= limit:
-                break
-        return found[:limit]
-
-    _list(with_api(read), as_json, views.calls, "call")
+    show_list(read_newest(f"/hooks/{hook}/calls", "calls", limit), as_json, views.calls, "call")
 
 
 @app.command()
@@ -181,7 +171,7 @@ def presets(as_json: Json = False) -> None:
     """Lists systems whose signature and mapping are known, and where each carries the id of a contact."""
     from goalstream.cli import hook_views as views
 
-    _list(ask("GET", "/hook-presets")["presets"], as_json, views.presets, "preset")
+    show_list(ask("GET", "/hook-presets")["presets"], as_json, views.presets, "preset")
 
 
 def _change(hook: str, changes: Mapping[str, Any], if_version: int | None, as_json: bool, done: str) -> None:
@@ -202,16 +192,6 @@ def _show(hook: Mapping[str, Any], as_json: bool, done: str | None = None) -> No
         err.print(f"{done}; the secret is shown this once" if "secret" in hook else done, markup=False)
 
 
-def _list(found: Sequence[Mapping[str, Any]], as_json: bool, table: Any, noun: str) -> None:
-    if as_json:
-        for one in found:
-            sys.stdout.write(json.dumps(one) + "\n")
-        return
-    if found:
-        wide.print(table(found))
-    err.print(f"{len(found)} {noun if len(found) == 1 else noun + 's'}", markup=False)
-
-
 def _text(file: Path) -> str:
     """What a file holds, or stdin. Raises SettingsError."""
     try:
@@ -226,7 +206,3 @@ def _json(file: Path) -> Any:
         return json.loads(_text(file))
     except (ValueError, RecursionError) as error:
         raise SettingsError(f"{file}: is no JSON: {error}") from None
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from goalstream.cli.over_http import ask, require_ids
+from goalstream.cli.over_http import ask, given, read_newest, require_ids, show_list
 from goalstream.cli.terminal import err, out, wide
 from goalstream.errors import SettingsError
 
@@ -41,7 +41,7 @@ def list_webhooks(as_json: Json = False) -> None:
     from goalstream.cli import webhook_views as views
 
     found = ask("GET", "/webhooks")["webhooks"]
-    _list(found, as_json, views.table, "webhook")
+    show_list(found, as_json, views.table, "webhook")
 
 
 @app.command()
@@ -52,7 +52,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Adds a webhook, and prints the secret that signs its messages, this once."""
-    body = {"url": url} | _given(topics=topic, description=description)
+    body = {"url": url} | given(topics=topic, description=description)
     _show(ask("POST", "/webhooks", body=body), as_json, "added; the secret is shown this once")
 
 
@@ -73,7 +73,7 @@ def edit(
     as_json: Json = False,
 ) -> None:
     """Changes a webhook; what is not named stays."""
-    changes = _given(url=url, topics=topic, description=description)
+    changes = given(url=url, topics=topic, description=description)
     if not changes:
         raise SettingsError("nothing to change: name --url, --topic or --description")
     _change(webhook, changes, if_version, as_json, "changed")
@@ -89,7 +89,7 @@ def rotate(
 ) -> None:
     """Makes a new secret, and prints it, this once."""
     require_ids(WEBHOOK=webhook)
-    body = _given(overlap_seconds=overlap_seconds)
+    body = given(overlap_seconds=overlap_seconds)
     _show(ask("POST", f"/webhooks/{webhook}/secret", body=body), as_json, "rotated; the secret is shown this once")
 
 
@@ -107,7 +107,7 @@ def resume(webhook: WebhookId, if_version: IfVersion = None, as_json: Json = Fal
 
 @app.command()
 def delete(webhook: WebhookId, if_version: IfVersion = None) -> None:
-    """Deletes a webhook and its delivery log."""
+    """Deletes a webhook: nothing more is sent, and its delivery log is shown no longer."""
     from goalstream.cli.api_client import with_api
 
     require_ids(WEBHOOK=webhook)
@@ -134,20 +134,10 @@ def deliveries(
 ) -> None:
     """Lists deliveries, the newest first."""
     from goalstream.cli import webhook_views as views
-    from goalstream.cli.api_client import Api, pages, with_api
 
     require_ids(WEBHOOK=webhook)
-
-    async def read(api: Api) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = []
-        filters = _given(state=state)
-        async for page in pages(api, f"/webhooks/{webhook}/deliveries", wanted=limit, filters=filters):
-            found += page["deliveries"]
-            if len(found) >= limit:
-                break
-        return found[:limit]
-
-    _list(with_api(read), as_json, views.deliveries, "delivery", "deliveries")
+    found = read_newest(f"/webhooks/{webhook}/deliveries", "deliveries", limit, state=state)
+    show_list(found, as_json, views.deliveries, "delivery", "deliveries")
 
 
 @app.command()
@@ -216,17 +206,3 @@ def _deliver(delivery: Mapping[str, Any], as_json: bool, done: str) -> None:
         return
     wide.print(views.deliveries([delivery]))
     err.print(done, markup=False)
-
-
-def _list(found: Sequence[Mapping[str, Any]], as_json: bool, table: Any, noun: str, plural: str | None = None) -> None:
-    if as_json:
-        for one in found:
-            sys.stdout.write(json.dumps(one) + "\n")
-        return
-    if found:
-        wide.print(table(found))
-    err.print(f"{len(found)} {noun if len(found) == 1 else plural or noun + 's'}", markup=False)
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
