@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -119,6 +119,12 @@ def unknown_fields(document: Mapping[str, Any], known: tuple[str, ...]) -> list[
         for name in document
         if name not in known
     ]
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """Raises ApiError, 422, where there are problems: with all of them."""
+    if problems:
+        raise ApiError(422, problems[0].message, problems=problems)
 
 
 def _criteria(goal_type: GoalType, document: object, problems: list[Problem]) -> Criteria | None:

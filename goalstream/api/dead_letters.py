@@ -14,7 +14,7 @@ import structlog
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from goalstream.api.auth import Operator
-from goalstream.api.bodies import read_object, unknown_fields
+from goalstream.api.bodies import read_object, refuse, unknown_fields
 from goalstream.api.contract import headers, problems
 from goalstream.api.cursors import Cursor, Limit, decode_cursor, encode_cursor, number, page
 from goalstream.api.letter_documents import DeadLetterInFull, DeadLetterPage, DroppedLetters, RedrivenLetters
@@ -182,8 +182,7 @@ def _choice(document: Mapping[str, Any]) -> tuple[LetterChoice, bool]:
         found.append(Problem("", "Say which dead letters: ids, or reason, topic, since, until"))
     elif "ids" in told and len(told) > 1:
         found.append(Problem("/ids", "ids stand for themselves: without reason, topic, since and until"))
-    if found:
-        raise ApiError(422, found[0].message, problems=found)
+    refuse(found)
     return LetterChoice(ids=ids, reason=reason, topic=topic, since=since, until=until), dry_run
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from goalstream.api.bodies import unknown_fields
-from goalstream.api.problems import ApiError
+from goalstream.api.bodies import refuse, unknown_fields
+from goalstream.api.rotation import USUAL_OVERLAP_SECONDS, overlap_of
 from goalstream.domain import mappings
 from goalstream.domain.mappings import parse_mapping
 from goalstream.domain.presets import PRESETS, PresetName
-from goalstream.domain.signing import OVERLAP, Scheme, is_secret
+from goalstream.domain.signing import Scheme, is_secret
 from goalstream.domain.texts import has_forbidden_character
 from goalstream.domain.topics import READ_TOPICS
 from goalstream.errors import InvalidMapping, OperatorError, Problem
@@ -28,7 +28,6 @@ ROTATION_FIELDS = ("secret", "overlap_seconds")
 
 MOST_NAME = 100
 LEAST_SECRET, MOST_SECRET = 8, 255
-MOST_OVERLAP_SECONDS = 7 * 24 * 3600
 
 _MOST_EXPONENT = 400
 """Of a number that is read as one: a larger one is its text, since to round it would take all memory."""
@@ -101,13 +100,9 @@ def parse_rotation(document: Mapping[str, Any], scheme: Scheme) -> Rotation:
     problems = unknown_fields(document, ROTATION_FIELDS)
     secret = _secret(document, scheme, problems)
     seconds = document.get("overlap_seconds")
-    if seconds is None:
-        seconds = int(OVERLAP.total_seconds())
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 0 <= seconds <= MOST_OVERLAP_SECONDS:
-        problems.append(Problem("/overlap_seconds", f"must be a whole number from 0 to {MOST_OVERLAP_SECONDS}"))
-        seconds = 0
+    overlap = overlap_of(USUAL_OVERLAP_SECONDS if seconds is None else seconds, problems)
     refuse(problems)
-    return Rotation(secret=secret, overlap=timedelta(seconds=seconds))
+    return Rotation(secret=secret, overlap=overlap)
 
 
 def mapping_text(document: object, problems: list[Problem]) -> str:
@@ -126,12 +121,6 @@ def preset_named(told: object, problems: list[Problem]) -> PresetName | None:
     if found is None:
         problems.append(Problem("/preset", f"must be one of: {', '.join(PresetName)}"))
     return found
-
-
-def refuse(problems: list[Problem]) -> None:
-    """Raises ApiError, 422, where there are problems."""
-    if problems:
-        raise ApiError(422, problems[0].message, problems=problems)
 
 
 def _scheme_and_mapping(document: Mapping[str, Any], problems: list[Problem]) -> tuple[Scheme | None, str]:

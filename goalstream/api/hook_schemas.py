@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from goalstream.api.rotation import MOST_OVERLAP_SECONDS
 from goalstream.domain.expressions import MOST_CHARACTERS
 from goalstream.domain.mappings import MOST_FIELDS, MOST_RULES
 from goalstream.domain.presets import PresetName
@@ -93,7 +94,7 @@ HOOK_SCHEMAS: Mapping[str, Schema] = {
         overlap_seconds={
             "type": ["integer", "null"],
             "minimum": 0,
-            "maximum": 604_800,
+            "maximum": MOST_OVERLAP_SECONDS,
             "description": "how long the secrets before it hold; a day without it, 0: they end at once",
         },
     )

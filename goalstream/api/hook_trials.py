@@ -8,10 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from goalstream.api.auth import WebhookReader
-from goalstream.api.bodies import read_json, unknown_fields
+from goalstream.api.bodies import read_json, refuse, unknown_fields
 from goalstream.api.contract import problems
 from goalstream.api.events import require_intake
-from goalstream.api.hook_bodies import known_mapping, mapping_text, parse_body, preset_named, refuse
+from goalstream.api.hook_bodies import known_mapping, mapping_text, parse_body, preset_named
 from goalstream.api.hook_documents import DryRun
 from goalstream.api.hook_events import make_events
 from goalstream.api.parts import Id, json_response, path_uuid

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any
 from uuid import uuid4
 
@@ -16,17 +15,15 @@ from goalstream.api.etags import IfMatch, IfNoneMatch, etag, expected_version, n
 from goalstream.api.hook_bodies import parse_hook_changes, parse_new_hook, parse_rotation
 from goalstream.api.hook_documents import HookCallPage, HookDocument, HookList, HookWithSecret, PresetList
 from goalstream.api.parts import Id, json_response, path_uuid
+from goalstream.api.rotation import new_secret
 from goalstream.api.schemas import body
 from goalstream.api.sealing import require_seal
 from goalstream.api.tokens import Principal
 from goalstream.domain.presets import PRESETS
-from goalstream.domain.signing import make_secret
 from goalstream.storage.hook_calls import calls
 from goalstream.storage.hooks import Hook, HookBook
 
 router = APIRouter(prefix="/api/v1", tags=["hooks"])
-
-SECRET_BYTES = 32
 
 
 @router.post(
@@ -42,7 +39,7 @@ async def create_hook(request: Request, writer: WebhookWriter) -> Response:
     """An address for one system to send to. A secret that is made here is told in this answer, and never again."""
     book = _book(request, writer)
     wanted = parse_new_hook(await read_object(request))
-    made = make_secret(secrets.token_bytes(SECRET_BYTES)) if wanted.secret is None else None
+    made = new_secret() if wanted.secret is None else None
     hook = await book.create(
         str(uuid4()),
         name=wanted.name,
@@ -156,7 +153,7 @@ async def rotate_secret(hook_id: Id, request: Request, writer: WebhookWriter) ->
     book = _book(request, writer)
     document = await read_object(request)
     wanted = parse_rotation(document, (await book.get(hook_id)).scheme)
-    made = make_secret(secrets.token_bytes(SECRET_BYTES)) if wanted.secret is None else None
+    made = new_secret() if wanted.secret is None else None
     hook = await book.rotate(hook_id, wanted.secret or str(made), overlap=wanted.overlap, actor=writer.subject)
     return _shown(hook, 200, made)
 

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from goalstream.api.bodies import unknown_fields
-from goalstream.api.problems import ApiError
+from goalstream.api.bodies import refuse, unknown_fields
+from goalstream.api.rotation import MOST_OVERLAP_SECONDS, USUAL_OVERLAP_SECONDS, overlap_of
 from goalstream.api.schemas import Schema
 from goalstream.domain.addresses import Network
-from goalstream.domain.signing import OVERLAP
 from goalstream.domain.texts import MAX_TEXT_LENGTH, has_forbidden_character
 from goalstream.domain.webhooks import MAX_URL_LENGTH, WEBHOOK_TOPICS, url_problem
 from goalstream.errors import Problem
-
-MAX_OVERLAP_SECONDS = 7 * 86_400
 
 CREATE_FIELDS = ("url", "topics", "description")
 PATCH_FIELDS = ("url", "topics", "description", "paused")
@@ -71,8 +68,8 @@ WEBHOOK_SCHEMAS: Mapping[str, Schema] = {
             "overlap_seconds": {
                 "type": "integer",
                 "minimum": 0,
-                "maximum": MAX_OVERLAP_SECONDS,
-                "default": int(OVERLAP.total_seconds()),
+                "maximum": MOST_OVERLAP_SECONDS,
+                "default": USUAL_OVERLAP_SECONDS,
                 "description": "for how long the secrets of before hold beside the new one; 0: no longer",
             },
         },
@@ -111,11 +108,9 @@ def parse_webhook_changes(document: Mapping[str, Any], private_networks: Sequenc
 def parse_rotation(document: Mapping[str, Any]) -> timedelta:
     """For how long secrets overlap. Raises ApiError: 422, with everything that is wrong."""
     found = unknown_fields(document, ROTATE_FIELDS)
-    seconds = document.get("overlap_seconds", int(OVERLAP.total_seconds()))
-    if not isinstance(seconds, int) or isinstance(seconds, bool) or not 0 <= seconds <= MAX_OVERLAP_SECONDS:
-        found.append(Problem("/overlap_seconds", f"must be a whole number from 0 to {MAX_OVERLAP_SECONDS}"))
-    _refuse(found)
-    return timedelta(seconds=seconds)
+    overlap = overlap_of(document.get("overlap_seconds", USUAL_OVERLAP_SECONDS), found)
+    refuse(found)
+    return overlap
 
 
 def _values(document: Mapping[str, Any], private_networks: Sequence[Network], found: list[Problem]) -> dict[str, Any]:
@@ -135,7 +130,7 @@ def _values(document: Mapping[str, Any], private_networks: Sequence[Network], fo
         found.append(Problem("/description", f"must be a text of up to {MAX_TEXT_LENGTH} characters"))
     if "paused" in document and not isinstance(document["paused"], bool):
         found.append(Problem("/paused", "must be true or false"))
-    _refuse(found)
+    refuse(found)
     return values
 
 
@@ -147,8 +142,3 @@ def _are_topics(topics: object) -> bool:
 
 def _is_description(text: object) -> bool:
     return isinstance(text, str) and len(text) <= MAX_TEXT_LENGTH and not has_forbidden_character(text)
-
-
-def _refuse(found: Sequence[Problem]) -> None:
-    if found:
-        raise ApiError(422, found[0].message, problems=found)

@@ -5,8 +5,6 @@ An answer that shows a secret is given once and kept nowhere, so none of them ta
 
 from __future__ import annotations
 
-import secrets
-
 from fastapi import APIRouter, Request, Response
 
 from goalstream.api.auth import WebhookReader, WebhookWriter
@@ -15,19 +13,17 @@ from goalstream.api.contract import headers, problems
 from goalstream.api.etags import IfMatch, IfNoneMatch, etag, expected_version, not_modified, require_if_match
 from goalstream.api.parts import Id, json_response, path_uuid
 from goalstream.api.problems import ApiError
+from goalstream.api.rotation import new_secret
 from goalstream.api.schemas import body
 from goalstream.api.sealing import RETRY_AFTER_SECONDS, require_seal
 from goalstream.api.tokens import Principal
 from goalstream.api.webhook_bodies import parse_new_webhook, parse_rotation, parse_webhook_changes
 from goalstream.api.webhook_documents import WebhookDocument, WebhookList, WebhookWithSecret
 from goalstream.domain.addresses import Network, networks
-from goalstream.domain.signing import make_secret
 from goalstream.errors import OperatorError
 from goalstream.storage.webhooks import Webhook, WebhookBook
 
 router = APIRouter(prefix="/api/v1/webhooks", tags=["webhooks"])
-
-SECRET_BYTES = 32
 
 
 @router.post(
@@ -43,7 +39,7 @@ async def create_webhook(request: Request, writer: WebhookWriter) -> Response:
     """Messages that come about from now on are sent there. The answer shows the secret that signs them, this once."""
     book = _book(request, writer)
     wanted = parse_new_webhook(await read_object(request), _private_networks(request))
-    secret = make_secret(secrets.token_bytes(SECRET_BYTES))
+    secret = new_secret()
     webhook = await book.create(
         url=wanted.url,
         description=wanted.description,
@@ -92,7 +88,10 @@ async def get_webhook(
     responses={200: headers("ETag"), **problems(404, 412, 413, 415, 422, 428)},
 )
 async def change_webhook(webhook_id: Id, request: Request, writer: WebhookWriter, if_match: IfMatch = None) -> Response:
-    """A new version; the same one when nothing changes. Whoever is sending at this moment may go on as it was for as long as a turn and a request take, 35 s."""
+    """A new version; the same one when nothing changes.
+
+    Whoever is sending at this moment may go on as it was for as long as a turn and a request take, 35 s.
+    """
     book, webhook_id = _book(request, writer), path_uuid(webhook_id)
     if_match = require_if_match(if_match)
     changes = parse_webhook_changes(await read_object(request), _private_networks(request))
@@ -129,7 +128,7 @@ async def rotate_secret(webhook_id: Id, request: Request, writer: WebhookWriter)
     """A new secret, shown this once. Those of before sign beside it for a day, or as long as is asked for: five at the most."""
     book, webhook_id = _book(request, writer), path_uuid(webhook_id)
     overlap = parse_rotation(await read_object(request))
-    secret = make_secret(secrets.token_bytes(SECRET_BYTES))
+    secret = new_secret()
     try:
         webhook = await book.rotate(webhook_id, secret, overlap=overlap, actor=writer.subject)
     except OperatorError as error:

@@ -17,6 +17,9 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - what secrets of Standard Webhooks begin
 OVERLAP = timedelta(hours=24)
 """A secret that was rotated is good for so long beside the new one."""
 
+MOST_SECRETS = 5
+"""That hold at once, the newest: each signs every message, and every call is held against each."""
+
 TOLERANCE = timedelta(minutes=5)
 """How far a signature's time may be from now: a call that somebody kept is refused later."""
 
@@ -66,7 +69,10 @@ class SigningSecret:
 def rotated(
     secrets: Sequence[SigningSecret], text: str, *, now: datetime, overlap: timedelta = OVERLAP
 ) -> tuple[SigningSecret, ...]:
-    """The secrets with a new one in front; those before it hold for `overlap` at the most, and what no longer holds is gone."""
+    """The secrets with a new one in front; those before it hold for `overlap` at the most, and the newest five of all.
+
+    What no longer holds is gone.
+    """
     end = now + overlap
     kept = [
         SigningSecret(
@@ -75,7 +81,7 @@ def rotated(
         for one in secrets
         if one.text != text and one.holds(now) and overlap
     ]
-    return (SigningSecret(text=text, added_at=now), *kept)
+    return (SigningSecret(text=text, added_at=now), *kept)[:MOST_SECRETS]
 
 
 def make_secret(key: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from goalstream.domain.access import SECRET_BYTES, ApiKey, Scope, make_api_key
-from goalstream.storage.codecs import encode_json
+from goalstream.storage.audit import write_audit
 from goalstream.storage.pool import Connection, Database, Row
 
 _COLUMNS = """
@@ -36,10 +36,6 @@ _LOCK = f"select {_COLUMNS} from api_keys where key_id = $1 for update"
 _REVOKE = f"""
 update api_keys set revoked_at = clock_timestamp(), revoked_by = $3 where account_id = $1 and key_id = $2
 returning {_COLUMNS}
-"""
-
-_AUDIT = """
-insert into audit (account_id, at, actor, action, before, after) values ($1, $2, $3, $4, $5, $6)
 """
 
 _LOOK_UP = f"""
@@ -149,8 +145,15 @@ async def note_use(database: Database, key: ApiKey) -> None:
 async def _audit(
     connection: Connection, record: KeyRecord, at: datetime, actor: str, action: str, *, before: KeyRecord | None
 ) -> None:
-    documents = (None if one is None else encode_json(one.document()) for one in (before, record))
-    await connection.execute(_AUDIT, record.account_id, at, actor, action, *documents)
+    await write_audit(
+        connection,
+        record.account_id,
+        actor=actor,
+        action=action,
+        before=None if before is None else before.document(),
+        after=record.document(),
+        at=at,
+    )
 
 
 def _record(row: Row) -> KeyRecord:

@@ -14,6 +14,7 @@ from uuid import uuid4
 from goalstream.domain.deliveries import envelope
 from goalstream.domain.webhooks import TEST_TOPIC
 from goalstream.errors import WebhookNotFound
+from goalstream.storage.audit import write_audit
 from goalstream.storage.codecs import decode_json, encode_json
 from goalstream.storage.pool import Connection, Database, Row
 
@@ -97,10 +98,6 @@ _PARKED = "select count(*) from webhook_deliveries where account_id = $1 and web
 _MAKE_DUE = """
 update webhooks set due_at = least(due_at, clock_timestamp()) where account_id = $1 and webhook_id = $2
 returning version
-"""
-
-_AUDIT = """
-insert into audit (account_id, at, actor, action, version, after) values ($1, clock_timestamp(), $2, $3, $4, $5)
 """
 
 
@@ -194,8 +191,10 @@ class DeliveryLog:
         version = await connection.fetchval(_MAKE_DUE, *self._where)
         if version is None:
             raise self._missing()
-        document = encode_json({"webhook_id": self._where[1]} | what)
-        await connection.execute(_AUDIT, self._account_id, actor, action, version, document)
+        after = {"webhook_id": self._where[1]} | what
+        await write_audit(
+            connection, self._account_id, actor=actor, action=action, before=None, after=after, version=version
+        )
 
     def _missing(self) -> WebhookNotFound:
         return WebhookNotFound(f"There is no webhook {self._where[1]}")

@@ -10,15 +10,13 @@ from typing import Any
 from goalstream.domain.hooks import hook_source
 from goalstream.domain.signing import Scheme, SigningSecret, rotated
 from goalstream.errors import DatabaseUnavailable, HookLimitExceeded, HookNotFound, OperatorError, StaleVersion
-from goalstream.storage.codecs import decode_json, encode_json
+from goalstream.storage.audit import write_audit
+from goalstream.storage.codecs import decode_json
 from goalstream.storage.pool import Connection, Row, Transactions
 from goalstream.storage.sealing import Seal
 
 MOST_HOOKS = 20
 """Of an account."""
-
-MOST_SECRETS = 5
-"""Of a hook, the newest: each call is held against all of them."""
 
 _CLOCK = "select clock_timestamp()"
 
@@ -43,10 +41,6 @@ update hooks set name = $3, mapping = $4, secrets = $5, is_paused = $6, version 
 """
 
 _DELETE = "delete from hooks where account_id = $1 and hook_id = $2"
-
-_AUDIT = """
-insert into audit (account_id, at, actor, action, before, after) values ($1, $2, $3, $4, $5, $6)
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +164,7 @@ class HookBook:
             if overlap:
                 _readable(before)
             now = await connection.fetchval(_CLOCK)
-            secrets = rotated(before.secrets, secret, now=now, overlap=overlap)[:MOST_SECRETS]
+            secrets = rotated(before.secrets, secret, now=now, overlap=overlap)
             return await self._write(
                 connection, before, {"secrets": secrets, "problem": None}, actor=actor, action="secret_rotated"
             )
@@ -217,11 +211,8 @@ class HookBook:
 
 def hook_of(row: Row, seal: Seal) -> Hook:
     """The hook of a row. Raises DatabaseUnavailable where a newer release made it, and this one does not understand it."""
-    hook_id, problem = str(row["hook_id"]), None
-    try:
-        secrets = seal.open(_of(hook_id), row["secrets"])
-    except OperatorError as error:
-        secrets, problem = (), str(error)
+    hook_id = str(row["hook_id"])
+    secrets, problem = seal.look(_of(hook_id), row["secrets"])
     if row["scheme"] not in list(Scheme):
         raise DatabaseUnavailable(
             f"hook {hook_id} was made by a newer release ({row['scheme']}): run that one everywhere"
@@ -258,7 +249,12 @@ def _of(hook_id: str) -> str:
 async def _audit(connection: Connection, action: str, before: Hook | None, after: Hook | None) -> None:
     changed = after or before
     assert changed is not None  # noqa: S101 - narrows: one of them is there
-    documents = (None if one is None else encode_json(one.document()) for one in (before, after))
-    await connection.execute(
-        _AUDIT, changed.account_id, changed.updated_at, changed.updated_by, f"hook_{action}", *documents
+    await write_audit(
+        connection,
+        changed.account_id,
+        actor=changed.updated_by,
+        action=f"hook_{action}",
+        before=None if before is None else before.document(),
+        after=None if after is None else after.document(),
+        at=changed.updated_at,
     )

@@ -32,6 +32,13 @@ class Seal:
         sealed = _Sealed(of=of, secrets=[(one.text, one.added_at, one.expires_at) for one in secrets])
         return self._fernet.encrypt(msgspec.json.encode(sealed))
 
+    def look(self, of: str, sealed: bytes) -> tuple[tuple[SigningSecret, ...], str | None]:
+        """The secrets of a row; none, and why, where they cannot be decrypted."""
+        try:
+            return self.open(of, sealed), None
+        except OperatorError as error:
+            return (), str(error)
+
     def open(self, of: str, sealed: bytes) -> tuple[SigningSecret, ...]:
         """The secrets of a row. Raises OperatorError where none of the keys has encrypted them for it."""
         try:

@@ -10,15 +10,12 @@ from uuid import uuid4
 
 from goalstream.domain.signing import SigningSecret, rotated
 from goalstream.errors import OperatorError, StaleVersion, WebhookLimitExceeded, WebhookNotFound
-from goalstream.storage.codecs import encode_json
+from goalstream.storage.audit import write_audit
 from goalstream.storage.pool import Connection, Database, Row
 from goalstream.storage.sealing import Seal
 
 MAX_WEBHOOKS = 20
 """Of an account."""
-
-MAX_SECRETS = 5
-"""Of a webhook: each of them signs every message, in one header."""
 
 # Of two that make the last webhook that an account may have, the second sees that of the first.
 _LOCK_ACCOUNT = "select pg_advisory_xact_lock(hashtextextended('webhooks ' || $1, 0))"
@@ -64,11 +61,6 @@ returning {_COLUMNS}
 """
 
 _DELETE = "delete from webhooks where account_id = $1 and webhook_id = $2"
-
-_AUDIT = """
-insert into audit (account_id, at, actor, action, version, before, after)
-values ($1, clock_timestamp(), $2, $3, $4, $5, $6)
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +177,7 @@ class WebhookBook:
             if before.problem is not None and overlap:
                 raise OperatorError(before.problem)
             now = await connection.fetchval("select clock_timestamp()")
-            secrets = rotated(before.secrets, secret, now=now, overlap=overlap)[:MAX_SECRETS]
+            secrets = rotated(before.secrets, secret, now=now, overlap=overlap)
             sealed = self._seal.seal(_of(webhook_id), secrets)
             row = await connection.fetchrow(_ROTATE, self._account_id, webhook_id, sealed, actor)
             after = self._webhook(row)
@@ -213,20 +205,22 @@ class WebhookBook:
         assert row is not None  # noqa: S101 - narrows: what was written is returned
         values = dict(row)
         now, sealed = values.pop("now"), values.pop("secrets")
-        problem = None
-        try:
-            secrets = self._seal.open(_of(values["webhook_id"]), sealed)
-        except OperatorError as error:
-            secrets, problem = (), str(error)
+        secrets, problem = self._seal.look(_of(values["webhook_id"]), sealed)
         return Webhook(**values, secrets=[one for one in secrets if one.holds(now)], problem=problem)
 
     async def _audit(
         self, connection: Connection, action: str, actor: str, *, before: Webhook | None, after: Webhook | None
     ) -> None:
-        documents = [None if one is None else encode_json(one.document()) for one in (before, after)]
         newest = after or before
-        version = None if newest is None else newest.version
-        await connection.execute(_AUDIT, self._account_id, actor, action, version, *documents)
+        await write_audit(
+            connection,
+            self._account_id,
+            actor=actor,
+            action=action,
+            before=None if before is None else before.document(),
+            after=None if after is None else after.document(),
+            version=None if newest is None else newest.version,
+        )
 
 
 def _of(webhook_id: str) -> str:

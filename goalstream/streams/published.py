@@ -11,15 +11,14 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
-from goalstream.domain.messages import GOAL_ACHIEVED_TOPIC, GOAL_EXIT_TOPIC, GOAL_REVOKED_TOPIC, EncodedMessage
+from goalstream.domain.messages import EncodedMessage
 from goalstream.domain.texts import is_uuid
 from goalstream.domain.times import from_milliseconds, parse_time
+from goalstream.domain.webhooks import WEBHOOK_TOPICS
 from goalstream.streams.connection import Kafka
 from goalstream.streams.topics import LARGE_MAX_BYTES
 
 log = structlog.get_logger()
-
-TOPICS = (GOAL_ACHIEVED_TOPIC, GOAL_EXIT_TOPIC, GOAL_REVOKED_TOPIC)
 
 _object = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -53,7 +52,7 @@ class PublishedMessages:
         Raises BrokerUnavailable while Kafka is away, and what `keep` raises: then what it was given comes again.
         """
         consumer = AIOKafkaConsumer(
-            *(self._topic_prefix + topic for topic in TOPICS),
+            *(self._topic_prefix + topic for topic in WEBHOOK_TOPICS),
             **self._kafka.options,
             group_id=self._group_id,
             enable_auto_commit=False,

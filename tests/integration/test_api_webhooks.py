@@ -15,10 +15,11 @@ from cryptography.fernet import Fernet
 
 from goalstream.api.app import create_app
 from goalstream.config import Settings
+from goalstream.domain.signing import MOST_SECRETS
 from goalstream.storage.codecs import decode_json
 from goalstream.storage.pool import Database
 from goalstream.storage.sealing import Seal
-from goalstream.storage.webhooks import MAX_SECRETS, MAX_WEBHOOKS
+from goalstream.storage.webhooks import MAX_WEBHOOKS
 from tests.conftest import JWT_SECRET
 from tests.integration.builders import new_id
 from tests.integration.serving import ACCOUNT, bearer
@@ -216,8 +217,8 @@ async def kept_secrets(database: Database, webhook_id: str) -> list[str]:
 async def test_not_too_many_secrets_sign_at_once(client: httpx.AsyncClient, database: Database) -> None:
     webhook = await made(client)
     path = f"{WEBHOOKS}/{webhook['id']}/secret"
-    texts = [(await client.post(path, json={})).json()["secret"] for _ in range(MAX_SECRETS + 1)]
-    assert await kept_secrets(database, webhook["id"]) == texts[::-1][:MAX_SECRETS]
+    texts = [(await client.post(path, json={})).json()["secret"] for _ in range(MOST_SECRETS + 1)]
+    assert await kept_secrets(database, webhook["id"]) == texts[::-1][:MOST_SECRETS]
 
 
 async def test_a_deleted_webhook_is_gone(client: httpx.AsyncClient, database: Database) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from goalstream.domain.signing import (
+    MOST_SECRETS,
     MOST_SIGNATURES,
     OVERLAP,
     SIGNED_BY,
@@ -191,6 +192,13 @@ def test_a_new_secret_stands_in_front_and_those_before_it_hold_for_a_while() -> 
     assert [one.text for one in rotated(third, "d", now=NOON + timedelta(hours=25))] == ["d", "c", "b"]
     assert [one.text for one in rotated(third, "d", now=NOON, overlap=timedelta())] == ["d"]
     assert rotated(third, "a", now=NOON)[0] == secret("a")
+
+
+def test_of_many_secrets_the_newest_hold() -> None:
+    secrets: tuple[SigningSecret, ...] = ()
+    for text in "abcdefg":
+        secrets = rotated(secrets, text, now=NOON)
+    assert "".join(one.text for one in secrets) == "gfedcba"[:MOST_SECRETS]
 
 
 def test_of_what_is_rotated_again_no_secret_comes_twice() -> None:
