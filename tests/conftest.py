@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -42,6 +43,7 @@ _kafka_in_use, _postgres_in_use = ExitStack(), ExitStack()
 
 
 def pytest_configure() -> None:
+    _give_programs_all_signals()
     try:
         tiers.describe_tiers()
     except tiers.NoRealService as error:
@@ -230,6 +232,13 @@ def settings_for(kafka_servers: str, database_url: str, topic_prefix: str) -> Se
             "http_port": 0,
         }
     )
+
+
+def _give_programs_all_signals() -> None:
+    """A program inherits which signals are ignored, as they are here in the background or under nohup, but no handler."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 async def _execute(url: str, statement: str) -> None:

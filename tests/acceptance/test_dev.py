@@ -26,6 +26,7 @@ import pytest
 
 from goalstream.dev.world import make_world
 from tests.services.interpreters import interpreter_for_everybody
+from tests.services.processes import user_ids_of
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30
@@ -134,8 +135,9 @@ class Dev:
         while any(process.is_running() for process in self.family) or list(self._folder.iterdir()):
             assert time.monotonic() < end, f"left: {self.family} {sorted(self._folder.rglob('*'))[:9]}"
             time.sleep(0.02)
-        assert self._ports, "it listened before"
-        assert not self._ports & listening(None)
+        ports = self._ports | {int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", self.text)}
+        assert ports, "it listened before"
+        assert not ports & listening(None)
         ids = {str(process.pid) for process in self.family}
         shared = [line.split() for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]]
         assert not [line for line in shared if line[4] in ids]
@@ -150,7 +152,7 @@ class Dev:
     def _remember_family(self) -> None:
         if self._process.poll() is None:
             self.family = psutil.Process(self._process.pid).children(recursive=True)
-            self._ports = listening({self._process.pid, *(process.pid for process in self.family)})
+            self._ports |= listening({self._process.pid, *(process.pid for process in self.family)})
 
     def _read_more(self, seconds: float) -> bool:
         """Whether the output goes on."""
@@ -362,7 +364,7 @@ def test_a_normal_user_needs_no_home_and_no_network(folder: Path) -> None:
     command = [interpreter_for_everybody(), "-m", "goalstream"]
     with Dev(folder, command=command, cwd="/", only=environment, **nobody) as dev:
         dev.wait_for(r"✓ First goal")
-        assert {process.uids().real for process in dev.family} == {65534}
+        assert user_ids_of(dev.family) == {65534}
         assert dev.send_signal(signal.SIGTERM) == 0
         dev.assert_nothing_stays()
         dev.assert_no_errors()

@@ -16,10 +16,8 @@ from tests.acceptance.screens import TerminalProgram
 
 GONE_SECONDS = 20
 
-# A shell that starts something in the background has it, and whatever that starts, ignore SIGQUIT.
 OPENED = """
-import os, signal, sys, termios, time
-signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+import os, sys, termios, time
 from rich.text import Text
 from goalstream.dev.terminal import Terminal, is_interactive
 assert is_interactive()
