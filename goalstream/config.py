@@ -192,6 +192,11 @@ class Settings(BaseSettings):
         directory = Path(named).expanduser() if named and not _problems_of(named) else None
         return init_settings, env_settings, dotenv_settings, SecretsSettingsSource(settings_cls, directory)
 
+    @property
+    def deliverers_group_id(self) -> str:
+        """Consumer group of the deliverers."""
+        return f"{self.kafka_group_id}-webhooks"
+
     @field_validator("secrets_dir")
     @classmethod
     def _is_well(cls, directory: str) -> str:

@@ -57,7 +57,7 @@ class Deliverer:
         self._kafka = Kafka.of(settings)
         self._published = PublishedMessages(
             self._kafka,
-            group_id=f"{settings.kafka_group_id}-webhooks",
+            group_id=settings.deliverers_group_id,
             topic_prefix=settings.kafka_topic_prefix,
         )
         self._seal = Seal(settings.encryption_keys.get_secret_value())

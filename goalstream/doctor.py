@@ -13,12 +13,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 from goalstream.api.jwks_checkup import check_jwks
 from goalstream.config import Settings
+from goalstream.domain.webhooks import WEBHOOK_TOPICS
 from goalstream.errors import GoalstreamError, SettingsError, Unavailable
 from goalstream.observability.findings import Finding, Verdict, ok, unknown, warning, wrong
-from goalstream.storage.checkup import DatabaseCheckup
+from goalstream.storage.checkup import DatabaseCheckup, judge_webhooks
 from goalstream.streams.checkup import KafkaCheckup
 from goalstream.streams.connection import Kafka
-from goalstream.streams.group_checkup import GroupCheckup
+from goalstream.streams.group_checkup import DeadLetterCheckup, GroupCheckup
+from goalstream.streams.topics import READ_TOPICS
 
 CHECK_SECONDS = 20.0
 """For each check; all run side by side."""
@@ -51,10 +53,23 @@ def checks(settings: Settings, now: Clock) -> list[Check]:
     database = DatabaseCheckup(url, is_local=_is_local(url))
     way = Kafka.of(settings)
     kafka = KafkaCheckup(way, topic_prefix=prefix)
-    group = GroupCheckup(way, group_id=settings.kafka_group_id, topic_prefix=prefix)
+    group = GroupCheckup(way, group_id=settings.kafka_group_id, topics=[prefix + topic for topic in READ_TOPICS])
+    letters = DeadLetterCheckup(way, topic_prefix=prefix)
+    deliverers = GroupCheckup(
+        way,
+        group_id=settings.deliverers_group_id,
+        topics=[prefix + topic for topic in WEBHOOK_TOPICS],
+        process="deliverer",
+    )
 
     async def judged_settings() -> Finding:
         return judge_settings(settings)
+
+    async def webhooks() -> Finding:
+        found = await database.webhooks()
+        if found is None:
+            return unknown("there are no tables for them yet", "run `goalstream migrate`")
+        return judge_webhooks(found, await deliverers.group()) if found.total else ok("there are none to send to")
 
     return [
         Check("settings", judged_settings),
@@ -72,7 +87,8 @@ def checks(settings: Settings, now: Clock) -> list[Check]:
         Check("database clock", lambda: database.clock(now)),
         Check("kafka clock", lambda: kafka.clock(now)),
         Check("outbox", database.outbox),
-        Check("dead letters", lambda: group.dead_letters(now)),
+        Check("dead letters", lambda: letters.dead_letters(now)),
+        Check("webhooks", webhooks),
         Check("secrets", partial(database.secrets, keys)),
         *([] if settings.jwks_url is None else [Check("token keys", partial(check_jwks, settings.jwks_url))]),
     ]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from goalstream.api.problems import ApiError
+from goalstream.observability.metrics import HOOK_CALLS
 
 MOST_CALLS: Final = 64
 """In flight in a process: each holds its body, and anybody can begin one."""
@@ -25,6 +26,7 @@ class HookRoom:
     def enter(self) -> Iterator[None]:
         """Counts a call while it lasts. Raises ApiError: 503 where there are too many."""
         if self._calls >= MOST_CALLS:
+            HOOK_CALLS.labels("no_room").inc()
             raise ApiError(503, f"{MOST_CALLS} calls of hooks are running here", headers={"Retry-After": "2"})
         self._calls += 1
         try:

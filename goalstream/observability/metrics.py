@@ -64,10 +64,20 @@ EVENTS_RECEIVED = Counter(
 HOOK_CALLS = Counter(
     "goalstream_hook_calls",
     "Calls of hooks, by outcome: accepted, ignored (nobody wants it), repeated, unauthorized, malformed, refused (an event of it"
-    " breaks its contract), busy (the same call is still running), rate_limited",
+    " breaks its contract), busy (the same call is still running), rate_limited, no_room (too many at once)",
     ["outcome"],
 )
-HOOK_OUTCOMES = ("accepted", "ignored", "repeated", "unauthorized", "malformed", "refused", "busy", "rate_limited")
+HOOK_OUTCOMES = (
+    "accepted",
+    "ignored",
+    "repeated",
+    "unauthorized",
+    "malformed",
+    "refused",
+    "busy",
+    "rate_limited",
+    "no_room",
+)
 JWKS_READS = Counter(
     "goalstream_jwks_reads", "Times that the public keys of tokens were read, or failed to be", ["outcome"]
 )

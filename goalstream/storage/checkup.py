@@ -1,5 +1,5 @@
-"""What `goalstream doctor` asks of PostgreSQL: is it there, is it ours, do accounts stay apart, does the outbox empty, and can
-secrets be decrypted.
+"""What `goalstream doctor` asks of PostgreSQL: is it there, is it ours, do accounts stay apart, does the outbox empty, are
+webhooks served, and can secrets be decrypted.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import asyncpg
 
 from goalstream.errors import OperatorError
-from goalstream.observability.findings import Finding, counted, judge_clock, ok, unknown, warning, wrong
+from goalstream.observability.findings import Finding, Verdict, counted, judge_clock, ok, unknown, warning, wrong
 from goalstream.storage.migrate import pending
 from goalstream.storage.pool import translated_errors
 from goalstream.storage.sealing import Seal
@@ -23,6 +24,9 @@ LEAST_VERSION = 15
 DUE_WARNING_SECONDS = 10
 DUE_WRONG_SECONDS = 60
 """Sweepers look every second: what has been due for so long, nobody publishes."""
+
+WAITING_WARNING_SECONDS = 60
+"""A turn of an endpoint takes 20 seconds at the most, and others come before."""
 
 # Ahead of a table's owner, row security stands only where it is forced. Tables without accounts have nothing to separate.
 _OPEN_TABLES = """
@@ -60,8 +64,26 @@ select of, secrets
  limit $1
 """
 
+# Who was served waits anew since then: that an endpoint is slow is no backlog.
+_WEBHOOKS = """
+select count(*) as webhooks,
+       coalesce(extract(epoch from max(clock_timestamp() - greatest(due_at, served_at, leased_until))
+                filter (where not is_paused and due_at <= clock_timestamp() and leased_until <= clock_timestamp())),
+                0)::float8 as waiting_seconds,
+       count(*) filter (where circuit_open_until > clock_timestamp()) as open_circuits
+  from webhooks
+"""
+
 MOST_SECRETS = 1_000
 """That are decrypted, in a tenth of a second."""
+
+
+class Webhooks(NamedTuple):
+    """How many there are, for how long one of them has waited for a deliverer, and how many do not answer well."""
+
+    total: int
+    waiting_seconds: float
+    open_circuits: int
 
 
 class DatabaseCheckup:
@@ -117,6 +139,14 @@ class DatabaseCheckup:
                 return unknown("it does not exist yet", "run `goalstream migrate`")
             row = await connection.fetchrow(_OUTBOX)
         return judge_outbox(0, None) if row is None else judge_outbox(row["depth"], row["due_seconds"])
+
+    async def webhooks(self) -> Webhooks | None:
+        """What webhooks there are, and whether somebody serves them; None where there are no tables for them yet."""
+        async with self._connection() as connection:
+            if await connection.fetchval("select to_regclass('webhooks') is null"):
+                return None
+            row = await connection.fetchrow(_WEBHOOKS)
+        return Webhooks(0, 0.0, 0) if row is None else Webhooks(*row)
 
     async def secrets(self, keys: str | None) -> Finding:
         """Whether the secrets of webhooks and hooks can be decrypted with these keys, and which still need an older one."""
@@ -180,6 +210,25 @@ def judge_outbox(depth: int, due_seconds: float | None) -> Finding:
         return wrong(sentence, advice)
     if due_seconds > DUE_WARNING_SECONDS:
         return warning(sentence, advice)
+    return ok(sentence)
+
+
+def judge_webhooks(webhooks: Webhooks, deliverers: Finding) -> Finding:
+    """Webhooks, and what their deliverers came to."""
+    sentence = f"{counted(webhooks.total, 'webhook')}, {deliverers.sentence}"
+    if deliverers.verdict is not Verdict.OK:
+        return Finding(deliverers.verdict, sentence, deliverers.advice)
+    if webhooks.waiting_seconds > WAITING_WARNING_SECONDS:
+        waiting = timedelta(seconds=round(webhooks.waiting_seconds))
+        return warning(f"{sentence}; one has waited for its turn for {waiting}", "run more of `goalstream deliverer`")
+    if webhooks.open_circuits:
+        advice = "`goalstream webhooks list` shows which, and `goalstream webhooks deliveries` what they answer"
+        failing = (
+            "1 of them fails, and is"
+            if webhooks.open_circuits == 1
+            else f"{webhooks.open_circuits} of them fail, and are"
+        )
+        return warning(f"{sentence}; {failing} tried now and then only", advice)
     return ok(sentence)
 
 

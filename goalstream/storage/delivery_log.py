@@ -179,6 +179,8 @@ class DeliveryLog:
             redriven = int(done.removeprefix("UPDATE "))
             if redriven:
                 await self._note(connection, "deliveries_redriven", actor, {"deliveries": redriven})
+        # Counting takes as long as there are many: nobody shall wait for the rows above meanwhile.
+        async with self._database.transaction(self._account_id) as connection:
             remaining = await connection.fetchval(_PARKED, *self._where)
         return Redriven(redriven=redriven, remaining=remaining)
 

@@ -1,12 +1,12 @@
-"""What `goalstream doctor` asks about the work of the workers: do they keep up, and is what they read any good."""
+"""What `goalstream doctor` asks about those who read topics: do they keep up, and is what they read any good."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -19,6 +19,8 @@ from goalstream.streams.checkup import NOT_TOLD
 from goalstream.streams.connection import Kafka
 from goalstream.streams.letters import read_letter
 from goalstream.streams.topics import DEAD_LETTER, READ_TOPICS
+
+Process = Literal["worker", "deliverer"]
 
 LOOK_AGAIN_SECONDS = 3.0
 """Longer than a worker takes from a batch to its commit: a group that moves nothing in so long stands still."""
@@ -38,16 +40,16 @@ class Members(NamedTuple):
 
 
 class GroupCheckup:
-    """The checks; each raises BrokerUnavailable where Kafka does not answer."""
+    """The check of a consumer group, whose members are `goalstream worker` or another process."""
 
-    def __init__(self, kafka: Kafka, *, group_id: str, topic_prefix: str) -> None:
+    def __init__(self, kafka: Kafka, *, group_id: str, topics: Sequence[str], process: Process = "worker") -> None:
         self._kafka = kafka
         self._group_id = group_id
-        self._topics = [topic_prefix + topic for topic in READ_TOPICS]
-        self._dead_letter = topic_prefix + DEAD_LETTER
+        self._topics = topics
+        self._process: Process = process
 
     async def group(self) -> Finding:
-        """How far the workers are behind, and whether they go on."""
+        """How far they are behind, and whether they go on. Raises BrokerUnavailable where Kafka does not answer."""
         async with (
             reading.admin(self._kafka) as client,
             reading.reader(self._kafka) as consumer,
@@ -69,10 +71,30 @@ class GroupCheckup:
         lag: Counter[str] = Counter()
         for partition, (begin, end) in behind.items():
             lag[partition.topic] += end - begin
-        return judge_group(self._group_id, lag, has_moved=has_moved, members=members)
+        return judge_group(self._group_id, lag, has_moved=has_moved, members=members, process=self._process)
+
+    async def _members(self, client: AIOKafkaAdminClient) -> Members | None:
+        """None where the broker does not tell."""
+        try:
+            answers = await client.describe_consumer_groups([self._group_id])
+        except (IncompatibleBrokerVersion, NotImplementedError):
+            return None
+        except GroupCoordinatorNotAvailableError:
+            return Members(0, 0)
+        members = [member for answer in answers for group in answer.groups for member in group[5]]
+        return Members(len(members), sum(not _partitions(member[4]) for member in members))
+
+
+class DeadLetterCheckup:
+    """The check of what workers set aside."""
+
+    def __init__(self, kafka: Kafka, *, topic_prefix: str) -> None:
+        self._kafka = kafka
+        self._topics = [topic_prefix + topic for topic in READ_TOPICS]
+        self._dead_letter = topic_prefix + DEAD_LETTER
 
     async def dead_letters(self, now: Callable[[], datetime]) -> Finding:
-        """How much of the last hour's records was set aside."""
+        """How much of the last hour's records was set aside. Raises BrokerUnavailable where Kafka does not answer."""
         since = now() - timedelta(hours=DEAD_LETTER_HOURS)
         since_ms = int(since.timestamp() * 1000)
         async with reading.admin(self._kafka) as client:
@@ -99,19 +121,10 @@ class GroupCheckup:
         records = sum(end - begin for tp, ((begin, end), _) in stretches.items() if tp.topic != self._dead_letter)
         return judge_dead_letters(reasons, records if is_told else None)
 
-    async def _members(self, client: AIOKafkaAdminClient) -> Members | None:
-        """None where the broker does not tell."""
-        try:
-            answers = await client.describe_consumer_groups([self._group_id])
-        except (IncompatibleBrokerVersion, NotImplementedError):
-            return None
-        except GroupCoordinatorNotAvailableError:
-            return Members(0, 0)
-        members = [member for answer in answers for group in answer.groups for member in group[5]]
-        return Members(len(members), sum(not _partitions(member[4]) for member in members))
 
-
-def judge_group(group_id: str, lag: Mapping[str, int], *, has_moved: bool, members: Members | None) -> Finding:
+def judge_group(
+    group_id: str, lag: Mapping[str, int], *, has_moved: bool, members: Members | None, process: Process = "worker"
+) -> Finding:
     """The group: records not acknowledged yet by topic, whether it acknowledged any while we looked, and its members."""
     waiting = {topic: count for topic, count in lag.items() if count}
     total = sum(waiting.values())
@@ -120,19 +133,19 @@ def judge_group(group_id: str, lag: Mapping[str, int], *, has_moved: bool, membe
     if members is None:
         who = f"group {group_id}: its members {NOT_TOLD}"
     else:
-        who = f"group {group_id}: {counted(members.total, 'worker')}"
+        who = f"group {group_id}: {counted(members.total, process)}"
     sentence = f"{who}, {behind}"
     if members is not None and not members.total:
         finding = wrong if total else warning
-        return finding(sentence, "start `goalstream worker`")
+        return finding(sentence, f"start `goalstream {process}`")
     if members is not None and members.idle == members.total:
         return wrong(
             f"{sentence}, none of them reads a partition", "if this lasts longer than a rebalance, restart them"
         )
     if total and not has_moved:
-        advice = "it stands still: /readyz of a worker says what it waits for; its log, why it stopped"
+        advice = f"it stands still: /readyz of a {process} says what it waits for; its log, why it stopped"
         return wrong(sentence, advice)
-    if members is not None and members.idle:
+    if members is not None and members.idle and process == "worker":  # a deliverer without partitions sends as well
         return warning(
             f"{sentence}, {members.idle} of them read no partition",
             "run no more workers than there are partitions, or add partitions",

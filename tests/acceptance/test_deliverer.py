@@ -45,7 +45,7 @@ async def running_deliverer(settings: Settings) -> AsyncIterator[httpx.AsyncClie
             await eventually(lambda: _answers(probes))
             yield probes
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, 15) == 0
+        assert await asyncio.to_thread(process.wait, 30) == 0
     finally:
         process.kill()
         process.wait()

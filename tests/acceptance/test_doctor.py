@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ from goalstream.storage.sealing import Seal
 from goalstream.streams.topics import ALL_TOPICS
 from tests.acceptance.command import run
 from tests.acceptance.crm import Crm, envelope, environment, eventually, running_worker
+from tests.acceptance.test_deliverer import running_deliverer, with_keys
 from tests.integration.builders import new_id
 from tests.integration.endpoints import add_endpoint
 from tests.integration.test_redrive import Stage
@@ -39,7 +41,7 @@ pytestmark = pytest.mark.timeout(120)
 
 CHECKS = [
     "settings", "versions", "database", "migrations", "row security", "kafka", "topics", "group", "database clock",
-    "kafka clock", "outbox", "dead letters", "secrets",
+    "kafka clock", "outbox", "dead letters", "webhooks", "secrets",
 ]  # fmt: skip
 
 
@@ -154,6 +156,34 @@ async def test_messages_that_nobody_publishes_are_found(settings: Settings, data
     outbox = examined(settings)["outbox"]
     assert outbox["verdict"] == "wrong"
     assert outbox["sentence"].startswith("1 message, the oldest due for 2:00:")
+
+
+async def test_webhooks_to_which_nobody_sends_are_found(settings: Settings, database: Database) -> None:
+    assert examined(settings)["webhooks"]["sentence"] == "there are none to send to"
+    await add_endpoint(database, "https://example.com/")
+    topic = f"{settings.kafka_topic_prefix}workflow.goal.achieved"
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers) as producer:
+        await producer.send_and_wait(topic, b"{}")
+    webhooks = examined(settings)["webhooks"]
+    assert webhooks["verdict"] == "wrong"
+    assert webhooks["sentence"].startswith(f"1 webhook, group {settings.deliverers_group_id}: ")
+    assert webhooks["sentence"].endswith(f"1 record behind ({topic} 1)")
+
+
+@pytest.mark.real_kafka
+async def test_a_deliverer_that_keeps_up_is_well(settings: Settings, database: Database) -> None:
+    settings = with_keys(settings)
+    await add_endpoint(database, "https://example.com/")
+    webhooks = examined(settings)["webhooks"]
+    assert (webhooks["verdict"], webhooks["advice"]) == ("warning", "start `goalstream deliverer`")
+
+    async def has_joined() -> bool:
+        found = await asyncio.to_thread(examined, settings)
+        wanted = f"1 webhook, group {settings.deliverers_group_id}: 1 deliverer, nothing is left to read"
+        return bool(found["webhooks"]["sentence"] == wanted)
+
+    async with running_deliverer(settings):
+        await eventually(has_joined)
 
 
 async def test_secrets_that_no_key_opens_any_more_are_found(settings: Settings, database: Database) -> None:

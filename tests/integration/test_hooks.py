@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from goalstream.api import hook_calls
 from goalstream.api.app import create_app
@@ -509,6 +510,11 @@ async def test_of_what_names_no_hook_or_is_not_signed_at_all_no_body_is_read(
         assert (answer.status_code, answer.json()["error"], reads) == (401, "unauthorized", [])
 
 
+def turned_away() -> float:
+    """How many calls found no room, says this process."""
+    return REGISTRY.get_sample_value("goalstream_hook_calls_total", {"outcome": "no_room"}) or 0
+
+
 async def test_beyond_the_calls_that_run_at_once_one_is_asked_to_come_again(client: httpx.AsyncClient) -> None:
     hook, go_on = await create(client), asyncio.Event()
     body = written(BODIES["standard"])
@@ -527,7 +533,9 @@ async def test_beyond_the_calls_that_run_at_once_one_is_asked_to_come_again(clie
     async with asyncio.timeout(10):
         for _ in running:
             await begun.acquire()
+        before = turned_away()
         refused = await one("msg_more", body)
+        assert turned_away() == before + 1
         assert (await call(client, hook, body, {})).status_code == 401
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
         go_on.set()

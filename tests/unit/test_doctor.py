@@ -13,7 +13,15 @@ from goalstream.config import Settings
 from goalstream.doctor import Check, Result, checks, examine, judge_settings, judge_versions, worst
 from goalstream.errors import BrokerUnavailable, OperatorError
 from goalstream.observability.findings import Finding, Verdict, judge_clock, ok, unknown, warning, wrong
-from goalstream.storage.checkup import MOST_SECRETS, judge_connection, judge_outbox, judge_row_security, judge_secrets
+from goalstream.storage.checkup import (
+    MOST_SECRETS,
+    Webhooks,
+    judge_connection,
+    judge_outbox,
+    judge_row_security,
+    judge_secrets,
+    judge_webhooks,
+)
 from goalstream.streams.checkup import judge_protocol, judge_topics
 from goalstream.streams.group_checkup import Members, judge_dead_letters, judge_group
 from goalstream.streams.topics import wanted_config
@@ -205,6 +213,39 @@ def test_a_group_is_well_while_it_has_workers_and_goes_on(
 def test_a_groups_lag_is_told_by_topic() -> None:
     finding = judge_group("g", {"b": 1, "a": 4, "c": 0}, has_moved=True, members=Members(2, 0))
     assert finding.sentence == "group g: 2 workers, 5 records behind (a 4, b 1)"
+
+
+def test_a_deliverer_without_partitions_sends_as_well() -> None:
+    finding = judge_group("g", {}, has_moved=False, members=Members(9, 3), process="deliverer")
+    assert finding == ok("group g: 9 deliverers, nothing is left to read")
+    nobody = judge_group("g", {"t": 1}, has_moved=False, members=Members(0, 0), process="deliverer")
+    assert nobody == wrong("group g: 0 deliverers, 1 record behind (t 1)", "start `goalstream deliverer`")
+
+
+@pytest.mark.parametrize(
+    ("webhooks", "deliverers", "finding"),
+    [
+        (Webhooks(2, 0.0, 0), ok("read"), ok("2 webhooks, read")),
+        (Webhooks(2, 90.0, 1), wrong("gone", "start"), wrong("2 webhooks, gone", "start")),
+        (
+            Webhooks(2, 90.0, 1),
+            ok("read"),
+            warning("2 webhooks, read; one has waited for its turn for 0:01:30", "run more of `goalstream deliverer`"),
+        ),
+        (
+            Webhooks(2, 60.0, 1),
+            ok("read"),
+            warning(
+                "2 webhooks, read; 1 of them fails, and is tried now and then only",
+                "`goalstream webhooks list` shows which, and `goalstream webhooks deliveries` what they answer",
+            ),
+        ),
+    ],
+)
+def test_webhooks_are_well_while_deliverers_keep_up_and_endpoints_answer(
+    webhooks: Webhooks, deliverers: Finding, finding: Finding
+) -> None:
+    assert judge_webhooks(webhooks, deliverers) == finding
 
 
 @pytest.mark.parametrize(
