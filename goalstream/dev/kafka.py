@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.util
+import signal
 import socket
 import sys
 import threading
@@ -74,10 +75,11 @@ class EmbeddedKafka:
         error = ctypes.create_string_buffer(512)
         configuration = library.rd_kafka_conf_new()
         library.rd_kafka_conf_set(configuration, b"log_level", _LOG_LEVEL_CRITICAL, error, len(error))
-        self._handle = library.rd_kafka_new(_PRODUCER, configuration, error, len(error))
-        if not self._handle:
-            raise OperatorError(f"the embedded Kafka does not start: {error.value.decode()}")
-        self._cluster = library.rd_kafka_mock_cluster_new(self._handle, 1)
+        with _signals_blocked():
+            self._handle = library.rd_kafka_new(_PRODUCER, configuration, error, len(error))
+            if not self._handle:
+                raise OperatorError(f"the embedded Kafka does not start: {error.value.decode()}")
+            self._cluster = library.rd_kafka_mock_cluster_new(self._handle, 1)
         if not self._cluster:
             self.close()
             raise OperatorError("the embedded Kafka does not start: no port of 127.0.0.1 could be opened")
@@ -137,6 +139,16 @@ class EmbeddedKafka:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Threads that are begun meanwhile never see a signal: the broker's ends for ever at the first (librdkafka 2.16)."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _load() -> ctypes.CDLL:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import os
+import signal
+import sys
 import time
 
 import pytest
@@ -87,3 +91,24 @@ def test_it_starts_at_once() -> None:
         with EmbeddedKafka({f"topic-{number}": 2 for number in range(16)}):
             pass
     assert time.monotonic() - begin < 5, "a request that its thread overlooks takes a second each"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds threads in /proc")
+async def test_a_signal_that_meets_one_of_its_threads_does_not_end_it() -> None:
+    libc, others = ctypes.CDLL(None), set(os.listdir("/proc/self/task"))
+    before = signal.signal(signal.SIGWINCH, lambda *_: None)  # else it would be ignored anyway
+    try:
+        with EmbeddedKafka({"t": 1}) as kafka:
+            threads = set(os.listdir("/proc/self/task")) - others
+            assert len(threads) > 1
+            for thread in threads:
+                assert libc.tgkill(os.getpid(), int(thread), signal.SIGWINCH) == 0
+            async with (
+                asyncio.timeout(DEADLINE_SECONDS),
+                AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers) as producer,
+            ):
+                for _ in range(20):
+                    await producer.send_and_wait("t", b"{}")
+                    await asyncio.sleep(0.01)
+    finally:
+        signal.signal(signal.SIGWINCH, before)
