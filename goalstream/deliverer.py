@@ -25,6 +25,7 @@ from goalstream.storage.deliverers import DeliveryQueue, PublishedMessage
 from goalstream.storage.migrate import require_current
 from goalstream.storage.pool import Database
 from goalstream.storage.sealing import SETTING, Seal
+from goalstream.streams.brokers import Brokers
 from goalstream.streams.connection import Kafka
 from goalstream.streams.failure import RetryInPlace
 from goalstream.streams.published import Published, PublishedMessages
@@ -55,11 +56,9 @@ class Deliverer:
         )
         self._queue = DeliveryQueue(self._database)
         self._kafka = Kafka.of(settings)
-        self._published = PublishedMessages(
-            self._kafka,
-            group_id=settings.deliverers_group_id,
-            topic_prefix=settings.kafka_topic_prefix,
-        )
+        group_id = settings.deliverers_group_id
+        self._brokers = Brokers(self._kafka, group_id=group_id)
+        self._published = PublishedMessages(self._kafka, group_id=group_id, topic_prefix=settings.kafka_topic_prefix)
         self._seal = Seal(settings.encryption_keys.get_secret_value())
         metrics.announce_build(__version__)
         metrics.announce_deliverer()
@@ -89,6 +88,7 @@ class Deliverer:
         finally:
             await dispatcher.close()
             await client.close()
+            await self._brokers.close()
             await self._database.close()
 
     def _works(self, dispatcher: Dispatcher) -> Sequence[Coroutine[Any, Any, None]]:
@@ -106,6 +106,7 @@ class Deliverer:
             tasks.create_task(self._follow(dispatcher))
             tasks.create_task(self._dispatch(dispatcher))
             tasks.create_task(self._measure())
+            tasks.create_task(self._brokers.keep_asking(self._retry))
 
     async def _follow(self, dispatcher: Dispatcher) -> None:
         async def keep(published: Sequence[Published]) -> None:
@@ -115,15 +116,14 @@ class Deliverer:
                 dispatcher.tell()
 
         def began() -> None:
-            for part in ("deliverer", "kafka"):
-                self._health.report(part, None)
+            self._health.report("deliverer", None)
             log.info("deliverer_started")
 
         while True:
             try:
                 await self._published.follow(keep, began)
             except BrokerUnavailable as error:
-                self._health.report("kafka", str(error))
+                self._health.report("deliverer", f"waits for Kafka: {error}")
                 metrics.RETRIES.labels("published").inc()
                 log.warning("waiting_for_service", service="kafka", step="published", error=str(error))
                 await asyncio.sleep(AGAIN_SECONDS)

@@ -44,9 +44,6 @@ log = structlog.get_logger()
 SILENT_SECONDS = 1.5
 """PostgreSQL is asked for changes of goals every half second; without an answer for so long it hangs."""
 
-BROKERS_SECONDS = 0.5
-"""How often the brokers are asked whether they are there."""
-
 ROLL_UP = timedelta(seconds=15)
 """How often statistics of large workflows are brought up to date: what is shown of them is a minute old at most."""
 
@@ -155,6 +152,9 @@ class Worker:
                 await self._publisher.drain()
         except TimeoutError:
             log.warning("stopped_in_haste", seconds=STOP_SECONDS)
+        finally:
+            if self._has_begun:
+                self._consumer.abandon()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -201,7 +201,7 @@ class Worker:
         self._spawn(self._publisher.sweep_for_ever())
         self._spawn(self._publisher.measure_for_ever())
         self._spawn(self._keep_goals_fresh())
-        self._spawn(self._keep_asking_brokers())
+        self._spawn(self._brokers.keep_asking(self._retry))
         housekeeping = timedelta(seconds=self._settings.housekeeping_seconds)
         self._spawn(every_now_and_then(self._housekeeper.clean, every=housekeeping, failure="housekeeping_failed"))
         self._spawn(every_now_and_then(self._statistics.refresh, every=ROLL_UP, failure="roll_up_failed"))
@@ -225,11 +225,6 @@ class Worker:
             with contextlib.suppress(Unavailable):
                 await self._goals.keep_fresh()
             await self._retry("goals", self._goals.refresh)
-
-    async def _keep_asking_brokers(self) -> None:
-        while True:
-            await self._retry("brokers", self._brokers.answer)
-            await asyncio.sleep(BROKERS_SECONDS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

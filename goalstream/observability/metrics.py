@@ -198,7 +198,7 @@ def is_none_of_deliverer(name: str) -> bool:
 
 STEPS = ("store", "settle", "dead_letter", "refresh_goals")
 
-STEPS_OF_DELIVERER = ("published", "deliveries", "webhooks")
+STEPS_OF_DELIVERER = ("brokers", "published", "deliveries", "webhooks")
 """Read what was published, store it for webhooks, give out turns of these."""
 
 

@@ -8,18 +8,20 @@ from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from goalstream.streams.connection import Kafka
+from goalstream.streams.failure import RetryInPlace
 
 ANSWER_MS = 1_000
 """The client's own limit: where a timeout of ours cuts it short, aiokafka 0.14 leaves its connection open."""
 
 ASK_AGAIN_SECONDS = 0.2
+KEEP_ASKING_SECONDS = 0.5
 
 NEVER_MS = 2**31
 """Nothing is asked about topics here."""
 
 
 class Brokers:
-    """The brokers, as far as the group of workers needs them."""
+    """The brokers, as far as a group needs them."""
 
     def __init__(self, kafka: Kafka, *, group_id: str) -> None:
         self._kafka = kafka
@@ -42,6 +44,12 @@ class Brokers:
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
             raise await self._kafka.unavailable(error) from error
+
+    async def keep_asking(self, retry: RetryInPlace) -> None:
+        """Asks for ever, so that whoever looks at our health sees it when they are away."""
+        while True:
+            await retry("brokers", self.answer)
+            await asyncio.sleep(KEEP_ASKING_SECONDS)
 
     async def close(self) -> None:
         """Ends the connection; the next question makes a new one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +14,8 @@ from goalstream.domain.messages import EncodedMessage
 from goalstream.domain.texts import is_uuid
 from goalstream.domain.times import from_milliseconds, parse_time
 from goalstream.domain.webhooks import WEBHOOK_TOPICS
+from goalstream.streams import consumers
+from goalstream.streams.brokers import wait_for_brokers
 from goalstream.streams.connection import Kafka
 from goalstream.streams.topics import LARGE_MAX_BYTES
 
@@ -60,30 +61,30 @@ class PublishedMessages:
             session_timeout_ms=SESSION_MS,
             max_partition_fetch_bytes=LARGE_MAX_BYTES,
         )
+        wait_for_brokers(consumer._client)
         try:
-            await consumer.start()
-            # aiokafka 0.14: where its own task has not begun to run, stop() raises CancelledError.
-            await asyncio.sleep(0)
-            began()
-            while True:
-                fetched = await consumer.getmany(timeout_ms=WAIT_MS, max_records=PORTION)
-                records = [record for partition in fetched.values() for record in partition]
-                if not records:
-                    continue
-                await keep(list(self._messages(records)))
-                try:
-                    await consumer.commit(
-                        {
-                            partition: partition_records[-1].offset + 1
-                            for partition, partition_records in fetched.items()
-                        }
-                    )
-                except (CommitFailedError, IllegalStateError):
-                    log.info("group_has_changed", group=self._group_id)  # whoever has the partition now reads it again
+            async with consumers.running(consumer):
+                began()
+                while True:
+                    await self._hand_over(consumer, keep)
         except (KafkaError, OSError, TimeoutError) as error:
             raise await self._kafka.unavailable(error) from error
-        finally:
-            await consumer.stop()
+
+    async def _hand_over(
+        self, consumer: AIOKafkaConsumer, keep: Callable[[Sequence[Published]], Awaitable[None]]
+    ) -> None:
+        """One portion, or nothing for a moment."""
+        fetched = await consumer.getmany(timeout_ms=WAIT_MS, max_records=PORTION)
+        records = [record for partition in fetched.values() for record in partition]
+        if not records:
+            return
+        await keep(list(self._messages(records)))
+        try:
+            await consumer.commit(
+                {partition: partition_records[-1].offset + 1 for partition, partition_records in fetched.items()}
+            )
+        except (CommitFailedError, IllegalStateError):
+            log.info("group_has_changed", group=self._group_id)  # whoever has the partition now reads it again
 
     def _messages(self, records: Sequence[ConsumerRecord[Any, Any]]) -> Iterator[Published]:
         for record in records:

@@ -12,6 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from goalstream.errors import OperatorError
+from goalstream.streams import consumers
 from goalstream.streams.connection import Kafka
 from goalstream.streams.topics import LARGE_MAX_BYTES
 
@@ -45,14 +46,10 @@ async def reader(kafka: Kafka) -> AsyncIterator[AIOKafkaConsumer]:
         max_partition_fetch_bytes=LARGE_MAX_BYTES,
     )
     try:
-        await consumer.start()
-        # aiokafka 0.14: where its own task has not begun to run, stop() raises CancelledError.
-        await asyncio.sleep(0)
-        yield consumer
+        async with consumers.running(consumer):
+            yield consumer
     except (KafkaError, OSError, TimeoutError) as error:
         raise await kafka.unavailable(error) from error
-    finally:
-        await consumer.stop()
 
 
 @asynccontextmanager

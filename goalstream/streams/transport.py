@@ -9,11 +9,12 @@ Uses the extension points of faust-streaming 0.15.3: the ConsumerScheduler setti
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import FetchResult
@@ -22,6 +23,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
 from goalstream.domain.times import from_milliseconds
+from goalstream.streams import consumers
 from goalstream.streams.brokers import wait_for_brokers
 
 Batch = dict[TP, list[Any]]
@@ -62,6 +64,11 @@ class BatchConsumer(driver.Consumer):
 
     def _new_consumer_thread(self) -> BatchConsumerThread:
         return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def abandon(self) -> None:
+        """Ends its thread, whatever that waits for."""
+        if self._thread is not None:
+            cast("BatchConsumerThread", self._thread).abandon()
 
     def _to_message(self, tp: TP, batch: Batch) -> Any:
         # Its offset is its own partition's last: Faust silently drops a message below the last one read of its partition.
@@ -191,6 +198,27 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):
         """Starts the consumer; nothing is fetched yet, since it has no partitions."""
         await super().on_start()
         self._ensure_consumer()._fetcher._records = RawFetched()
+
+    async def on_thread_stop(self) -> None:
+        """Stops the consumer once nobody asks it for anything any more."""
+        await super(driver.AIOKafkaConsumerThread, self).on_thread_stop()
+        if self._consumer is not None:
+            await consumers.stop(self._consumer)
+
+    def abandon(self) -> None:
+        """Ends the thread, whatever it waits for; to be called from the loop that started it."""
+        with suppress(RuntimeError):  # its loop is closed: it has ended already
+            self.thread_loop.call_soon_threadsafe(self._cancel_all)
+
+    def _cancel_all(self) -> None:
+        for task in asyncio.all_tasks(self.thread_loop):
+            task.cancel()
+
+    def _start_thread(self) -> None:
+        try:
+            super()._start_thread()
+        except asyncio.CancelledError:  # abandoned
+            self.set_shutdown()
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Back to what is committed, and to the beginning where nothing is.

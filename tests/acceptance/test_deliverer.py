@@ -18,8 +18,10 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from goalstream.config import Settings
+from goalstream.dev.kafka import EmbeddedKafka
 from goalstream.domain.goals import TagCriteria
 from goalstream.storage.pool import Database
+from goalstream.streams.topics import ALL_TOPICS
 from tests.acceptance.command import run
 from tests.acceptance.crm import Crm, envelope, environment, eventually, running_worker
 from tests.integration.builders import World
@@ -79,6 +81,20 @@ async def test_while_services_are_away_it_waits_says_why_and_sigterm_ends_it() -
         assert (await probes.get("/livez")).status_code == 200
         metrics = (await probes.get("/metrics")).text
         assert 'goalstream_retries_total{step="migrations"}' in metrics
+
+
+async def test_once_it_runs_it_says_that_kafka_went_away(settings: Settings) -> None:
+    with EmbeddedKafka(dict.fromkeys(ALL_TOPICS, 4)) as kafka:
+        given = {"kafka_bootstrap_servers": kafka.bootstrap_servers, "kafka_topic_prefix": ""}
+        async with running_deliverer(with_keys(settings, **given)) as probes:
+            await eventually(lambda: _is_ready(probes))
+            kafka.close()
+            reasons: dict[str, str] = await eventually(lambda: _reasons(probes, "kafka"))
+            assert set(reasons) == {"kafka"}
+
+
+async def _is_ready(probes: httpx.AsyncClient) -> bool:
+    return (await probes.get("/readyz")).status_code == 200
 
 
 async def _reasons(probes: httpx.AsyncClient, wanted: str) -> dict[str, str]:

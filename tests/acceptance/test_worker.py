@@ -13,9 +13,11 @@ from uuid import NAMESPACE_URL, uuid5
 import pytest
 
 from goalstream.config import Settings
+from goalstream.dev.kafka import EmbeddedKafka
 from goalstream.domain.goals import AppointmentCriteria, FormCriteria, PurchaseCriteria, StageCriteria, TagCriteria
 from goalstream.errors import ReferenceNotFound
 from goalstream.storage.pool import Database
+from goalstream.streams.topics import ALL_TOPICS
 from tests.acceptance.crm import Crm, envelope, eventually, running_worker, start_worker
 from tests.integration.builders import World, new_id
 
@@ -191,6 +193,25 @@ async def test_sigterm_ends_a_worker_with_exit_code_0_even_while_it_waits(settin
         assert b"waiting_for_service" in await asyncio.to_thread(process.stderr.readline)
         process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(process.wait, 15) == 0
+
+
+async def test_sigterm_ends_a_worker_whose_kafka_went_away_without_a_traceback(settings: Settings) -> None:
+    with EmbeddedKafka(dict.fromkeys(ALL_TOPICS, 4)) as kafka:
+        given = {"kafka_bootstrap_servers": kafka.bootstrap_servers, "kafka_topic_prefix": ""}
+        process = start_worker(settings.model_copy(update=given), stderr=subprocess.PIPE)
+        assert process.stderr is not None
+        with process:
+            while b"worker_started" not in (line := await asyncio.to_thread(process.stderr.readline)):
+                assert line, "it ended"
+            kafka.close()
+            while b"waiting_for_service" not in (line := await asyncio.to_thread(process.stderr.readline)):
+                assert line, "it ended"
+            await asyncio.sleep(1)  # fetches fail, and wait to be tried again
+            process.send_signal(signal.SIGTERM)
+            _, told = await asyncio.to_thread(process.communicate, timeout=30)
+    assert process.returncode == 0
+    assert b"Traceback" not in told
+    assert b"stopped_in_haste" not in told
 
 
 async def _is_empty(database: Database, table: str) -> bool:
