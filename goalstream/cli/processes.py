@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,12 +38,7 @@ def deliverer() -> None:
     async def run() -> None:
         from goalstream.deliverer import Deliverer
 
-        sending = asyncio.create_task(Deliverer(settings).run())
-        try:
-            await _until_signal(asyncio.shield(sending))
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+        await _until_ended(Deliverer(settings).run())
 
     asyncio.run(run())
 
@@ -53,28 +48,11 @@ def api() -> None:
     settings = settings_in_force(is_process=True)
 
     async def run() -> None:
-        from goalstream.api.server import serve
-        from goalstream.contracts import examples
-        from goalstream.intake import intake_of
-        from goalstream.streams.connection import Kafka
-        from goalstream.streams.letter_desk import LetterDesk
+        from goalstream.serving import serve_api
 
-        intake = intake_of(settings)
-        serving = asyncio.create_task(
-            serve(
-                settings,
-                intake=intake,
-                letters=LetterDesk(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix),
-                on_listening=lambda port: err.print(f"listening on http://{settings.http_host}:{port}"),
-                examples=examples,
-            )
+        await _until_ended(
+            serve_api(settings, on_listening=lambda port: err.print(f"listening on http://{settings.http_host}:{port}"))
         )
-        try:
-            await _until_signal(asyncio.shield(serving))
-        finally:
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-            await intake.close()
 
     asyncio.run(run())
 
@@ -96,6 +74,16 @@ def dev(
 
     options = DevOptions(rate=rate, seed=seed, keep=keep, simulate=sim, plain=plain, http_host=host, http_port=port)
     asyncio.run(run(options))
+
+
+async def _until_ended(work: Coroutine[Any, Any, None]) -> None:
+    """Does the work until a signal comes, or until it fails, which it raises."""
+    task = asyncio.create_task(work)
+    try:
+        await _until_signal(asyncio.shield(task))
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _until_signal(failure: Awaitable[None]) -> None:

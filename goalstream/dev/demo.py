@@ -308,26 +308,10 @@ async def _deliver(settings: Settings) -> None:
 
 async def _serve(settings: Settings, listening: asyncio.Future[int]) -> None:
     """The API, which is loaded meanwhile: nobody needs it for the first goal."""
-    await asyncio.to_thread(importlib.import_module, "goalstream.api.server")
-    from goalstream.api.server import serve
-    from goalstream.contracts import examples
-    from goalstream.intake import intake_of
-    from goalstream.streams.connection import Kafka
-    from goalstream.streams.letter_desk import LetterDesk
+    await asyncio.to_thread(importlib.import_module, "goalstream.serving")
+    from goalstream.serving import serve_api
 
-    intake = intake_of(settings)
-    letters = LetterDesk(Kafka.of(settings), topic_prefix=settings.kafka_topic_prefix)
-    try:
-        await serve(
-            settings,
-            intake=intake,
-            letters=letters,
-            examples=examples,
-            on_listening=listening.set_result,
-            hidden=lambda _: False,
-        )
-    finally:
-        await _stop(intake.close)
+    await serve_api(settings, on_listening=listening.set_result, hidden=lambda _: False)
 
 
 def _clock() -> str:
