@@ -22,6 +22,8 @@ DESK, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=360, heig
 REFRESH_MS = 6_000
 """More than any page leaves between two looks."""
 
+expect.set_options(timeout=15_000)  # a page may begin to wait only after what it does now and then was called for
+
 _VIOLATIONS = """
 addEventListener("securitypolicyviolation", (event) =>
     console.error(`policy violated: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));
