@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+import itertools
 import random
 import re
 import signal
@@ -26,6 +27,8 @@ from goalstream.dev.records import wire_time
 from goalstream.dev.simulation import appointment, form, payment
 from goalstream.dev.world import CONSULTATION, CURRENCY, PROMO_FORM, PURCHASED_TAG, World, make_world, random_id
 from tests.acceptance.console.browser import find_chromium
+from tests.senders import SECRETS, now, sign_stripe, stripe_event, written
+from tests.services.receiver import Behaviour, Call, Receiver, answer, running_receiver, says, well
 
 CONSOLE = re.compile(rb"Console\s+(http://\S+)/#token=(\S+)")
 SEED, RATE = 7, 12
@@ -129,12 +132,42 @@ async def running_dev() -> AsyncIterator[tuple[str, str]]:
         await process.wait()
 
 
-async def send(url: str, token: str, events: Sequence[Event]) -> None:
-    headers = {"authorization": f"Bearer {token}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as client:
-        for begin in range(0, len(events), MOST_EVENTS):
-            answer = await client.post("/api/v1/events", json=events[begin : begin + MOST_EVENTS])
-            assert answer.json()["refused"] == 0, answer.text
+async def send(client: httpx.AsyncClient, events: Sequence[Event]) -> None:
+    for begin in range(0, len(events), MOST_EVENTS):
+        answer = await client.post("/api/v1/events", json=events[begin : begin + MOST_EVENTS])
+        assert answer.json()["refused"] == 0, answer.text
+
+
+async def subscribe(client: httpx.AsyncClient, receiver: Receiver) -> str:
+    """Webhooks to endpoints that take everything, now and then, and nothing; the place where they are listed."""
+    receiver.behaviours |= {"/mailer": every_other(), "/warehouse": says(answer(500, "no such table: orders"))}
+    for path, description in {"/shop": "Shop", "/mailer": "Newsletters", "/warehouse": "Data warehouse"}.items():
+        asked = {"url": f"http://127.0.0.1:{receiver.port}{path}", "description": description}
+        (await client.post("/api/v1/webhooks", json=asked)).raise_for_status()
+    return "#/webhooks"
+
+
+def every_other() -> Behaviour:
+    """Answers 503, then well, and so on."""
+    answers = itertools.cycle([says(answer(503, "come again", "retry-after: 2\r\n")), well])
+
+    async def take(call: Call, writer: asyncio.StreamWriter) -> AsyncIterator[bytes]:
+        async for part in next(answers)(call, writer):
+            yield part
+
+    return take
+
+
+async def pay(client: httpx.AsyncClient, contact: str) -> str:
+    """A hook for Stripe that was told of payments: by Stripe, about somebody and nobody, and by somebody else; its place."""
+    asked = {"name": "Stripe", "preset": "stripe", "secret": SECRETS["stripe"]}
+    hook = (await client.post("/api/v1/hooks", json=asked)).raise_for_status().json()
+    for number, metadata in enumerate([{"contact_id": contact}, {}, {"contact_id": contact}, {"contact_id": contact}]):
+        told = stripe_event("payment_intent.succeeded", f"evt_3Qb{number}", metadata=metadata, id=f"pi_9Z{number}")
+        body = written(told)
+        for secret in (SECRETS["stripe"], "whsec_of_somebody_else"):
+            await client.post(hook["url"], content=body, headers=sign_stripe(body, secret=secret, at=now()))
+    return f"#/hooks/{hook['id']}"
 
 
 async def photograph(browser: Browser, address: str, shot: Shot) -> bytes:
@@ -174,11 +207,20 @@ async def run(folder: Path, seconds: float) -> None:
         Shot(name="console-contact", place=f"#/contact/{week.ada}"),
         Shot(name="console-phone", place=workflow, size=PHONE, choose=week_long),
     ]
-    async with running_dev() as (url, token), async_playwright() as playwright:
+    async with (
+        running_dev() as (url, token),
+        running_receiver() as receiver,
+        httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=30) as client,
+        async_playwright() as playwright,
+    ):
         browser = await playwright.chromium.launch(executable_path=find_chromium())
-        await send(url, token, week.entries())
+        await send(client, week.entries())
         for event in week.story():
-            await send(url, token, [event])
+            await send(client, [event])
+        shots += [
+            Shot(name="console-webhooks", place=await subscribe(client, receiver)),
+            Shot(name="console-hook", place=await pay(client, week.ada)),
+        ]
         await asyncio.sleep(seconds)
         for shot in shots:
             picture = await photograph(browser, f"{url}/#token={token}", shot)

@@ -104,7 +104,7 @@ def operations() -> str:
     settings = Settings.model_validate({"jwt_secret": "x" * 32})
     document = create_app(settings, Database("postgresql://nowhere/none", size=2)).openapi()
     parts = [
-        "# HTTP operations\n\nFrom the OpenAPI document that `goalstream api` serves at `/openapi.json`; [](../http.md) shows them"
+        "# HTTP operations\n\nFrom the OpenAPI document that `goalstream api` serves at `/openapi.json`; [HTTP](../http.md) shows them"
         " at work. Each needs a bearer token or an API key with the scope that is named. Beside the answers that are named, each can"
         " answer 401 `unauthorized`, 403 `forbidden`, 429 `rate_limited` and 503 `unavailable`.\n"
     ]

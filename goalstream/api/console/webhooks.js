@@ -22,7 +22,7 @@ const all = (main) => listOf(main, {
 	columns: ["Webhook", "Messages~", "State"],
 	cells: (one) => [
 		[link(`webhooks/${one.id}`, nameOf(one)), one.description && h("div.hint", one.url), h("div.hint", { "aria-live": "polite" })],
-		one.topics.map((name) => h("div", h("code", name))), standing(one),
+		one.topics.map((name) => h("div", h("code", name.split(/(?<=\.)/).flatMap((part) => [h("wbr"), part])))), standing(one),
 	],
 	isPaused: ({ state }) => state === "paused",
 	texts: {
