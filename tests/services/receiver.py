@@ -41,6 +41,8 @@ class Receiver:
     connections: int = 0
     at_once: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     most_at_once: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    serving: set[asyncio.Task[None]] = field(default_factory=set)
+    """Held here: what waits for nothing, and whose caller is gone, nobody else holds."""
 
     def ids(self, path: str) -> list[str]:
         """The webhook-id of each call, as they came."""
@@ -48,6 +50,10 @@ class Receiver:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, for as many requests as come."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
+        task.add_done_callback(self.serving.discard)
         self.connections += 1
         try:
             while True:
@@ -127,7 +133,6 @@ async def running_receiver(
         yield receiver
     finally:
         server.close()
-        tasks = [task for task in asyncio.all_tasks() if "Receiver.serve" in repr(task.get_coro())]
-        for task in tasks:
+        for task in receiver.serving:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*receiver.serving, return_exceptions=True)
