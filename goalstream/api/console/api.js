@@ -1,6 +1,6 @@
 // Requests to the API, the feed, and what ids stand for.
 
-import { button, copy, describe, pause } from "./kit.js";
+import { button, copy, describe, fill, h, panel, trouble } from "./kit.js";
 
 export const TOKEN = "goalstream-token";
 
@@ -51,6 +51,31 @@ function curl(request) {
 		...(request.body ? [`-d ${quote(request.body)}`] : []),
 	].join(" \\\n  ");
 }
+
+export const pause = (seconds, signal = page.signal) =>
+	new Promise((done) => {
+		setTimeout(done, seconds * 1000);
+		signal.addEventListener("abort", done);
+	});
+
+export async function every(seconds, work, { signal } = page) {
+	for (; !signal.aborted; await pause(seconds, signal)) if (!document.hidden) await work().catch(() => {});
+}
+
+export async function panelOf(title, request, draw) {
+	const place = h("section", "Loading…");
+	panel(title, place);
+	fill(place, await ask(request).then(draw, trouble), h("div", curlButton(() => request)));
+}
+
+// Asks before a request is sent or copied; resolves once it was well.
+export const question = (title, text, label, request, kind = "primary") =>
+	new Promise((done) => {
+		const wrong = h("div", { role: "alert" });
+		const go = button(label, () => ask(request).then(done).then(() => close(), (problem) => fill(wrong, trouble(problem))), kind);
+		const close = panel(title, h("p", text), wrong, h("div.row", go, button("Cancel", () => close()), curlButton(() => request)));
+		go.focus();
+	});
 
 // Until the page ends, going on where it was cut; `onState(state, detail)`: live, waiting (seconds), refused (a problem).
 export async function follow(query, onEvent, onState) {

@@ -1,7 +1,7 @@
 // A contact: all that it did, with verdicts and reasons.
 
-import { ask, curlButton, get, goalName, learn, loadGoals, loadWorkflows, workflowName, workflows } from "./api.js";
-import { ago, badge, command, empty, every, fill, h, head, input, link, list, panelOf, words } from "./kit.js";
+import { ask, curlButton, every, get, goalName, learn, loadGoals, loadWorkflows, panelOf, workflowName, workflows } from "./api.js";
+import { ago, badge, command, empty, fill, h, head, input, link, list, words } from "./kit.js";
 
 export const explain = (contact, goal) =>
 	panelOf(`Why: ${goalName(goal)}`, get(`/contacts/${contact}/goals/${goal}/explanation`), ({ contact_id: id, verdicts }) => [

@@ -1,8 +1,8 @@
 // What the pages of webhooks and hooks have in common.
 
-import { ask, curlButton, get, lacks, me } from "./api.js";
+import { ask, curlButton, get, lacks, me, question } from "./api.js";
 import { change, formOf } from "./goals.js";
-import { $, button, command, empty, field, fill, h, head, panel, question, select, table, tell } from "./kit.js";
+import { $, button, command, empty, field, fill, h, head, panel, select, table, tell } from "./kit.js";
 
 const OVERLAPS = [[86_400, "for a day"], [3600, "for an hour"], [604_800, "for a week"], [0, "no longer"]];
 

@@ -1,7 +1,7 @@
 // A workflow's goals: edited in place, their history, and what to do when somebody was faster.
 
-import { ask, curlButton, get, goalName, lacks, loadGoals, post } from "./api.js";
-import { $, ago, badge, button, capital, check, clock, describe, duration, empty, field, fill, h, head, input, link, panelOf, question, select, table, tell, trouble, words } from "./kit.js";
+import { ask, curlButton, get, goalName, lacks, loadGoals, panelOf, post, question } from "./api.js";
+import { $, ago, badge, button, capital, check, clock, describe, duration, empty, field, fill, h, head, input, link, select, table, tell, trouble, words } from "./kit.js";
 
 const FIELDS = {
 	form_submitted: ["form_id"],

@@ -1,10 +1,10 @@
 // Hooks: addresses for other systems, and what their calls become.
 
-import { ask, curlButton, get, post } from "./api.js";
+import { ask, curlButton, every, get, post } from "./api.js";
 import { further } from "./contact.js";
 import { isWithheld, listOf, rotation } from "./endpoints.js";
 import { formOf } from "./goals.js";
-import { ago, badge, button, capital, command, copy, empty, every, field, fill, h, head, input, link, list, number, panel, select, table, trouble } from "./kit.js";
+import { ago, badge, button, capital, command, copy, empty, field, fill, h, head, input, link, list, number, panel, select, table, trouble } from "./kit.js";
 
 const PATH = "/hooks";
 const STANDARD = "standard";

@@ -1,7 +1,5 @@
 // Elements by calls: nothing here parses HTML, so nothing that is shown can become some. Dialogs. Words and numbers.
 
-import { ask, curlButton, page } from "./api.js";
-
 export const $ = (id) => document.getElementById(id);
 
 // h("p.hint", {id, onclick}, "text", node, false): attributes, listeners, texts and nodes, in any order; `s` for pictures.
@@ -70,16 +68,6 @@ export function tell(text) {
 	tell.timer = setTimeout(() => ($("told").textContent = ""), 6000);
 }
 
-export const pause = (seconds, signal = page.signal) =>
-	new Promise((done) => {
-		setTimeout(done, seconds * 1000);
-		signal.addEventListener("abort", done);
-	});
-
-export async function every(seconds, work, { signal } = page) {
-	for (; !signal.aborted; await pause(seconds, signal)) if (!document.hidden) await work().catch(() => {});
-}
-
 // Answers with what closes it; Escape does so too.
 export function panel(title, ...content) {
 	const close = () => dialog.close();
@@ -89,21 +77,6 @@ export function panel(title, ...content) {
 	dialog.showModal();
 	return close;
 }
-
-export async function panelOf(title, request, draw) {
-	const place = h("section", "Loading…");
-	panel(title, place);
-	fill(place, await ask(request).then(draw, trouble), h("div", curlButton(() => request)));
-}
-
-// Asks before a request is sent or copied; resolves once it was well.
-export const question = (title, text, label, request, kind = "primary") =>
-	new Promise((done) => {
-		const wrong = h("div", { role: "alert" });
-		const go = button(label, () => ask(request).then(done).then(() => close(), (problem) => fill(wrong, trouble(problem))), kind);
-		const close = panel(title, h("p", text), wrong, h("div.row", go, button("Cancel", () => close()), curlButton(() => request)));
-		go.focus();
-	});
 
 // A problem in words, and ways out of it; `again` repeats what failed.
 export function trouble(problem, again) {

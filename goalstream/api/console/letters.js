@@ -1,8 +1,8 @@
 // Dead letters, for operators.
 
-import { ask, curlButton, get, lacks, me, post } from "./api.js";
+import { ask, curlButton, get, lacks, me, panelOf, post, question } from "./api.js";
 import { further } from "./contact.js";
-import { ago, badge, button, check, command, empty, fill, filters, h, head, list, number, panelOf, question, select, table, tell, words } from "./kit.js";
+import { ago, badge, button, check, command, empty, fill, filters, h, head, list, number, select, table, tell, words } from "./kit.js";
 
 const PATH = "/operator/dead-letters";
 

@@ -1,7 +1,7 @@
 // Who is signed in, where the address leads, health, theme and keys.
 
-import { ask, get, lacks, me, page, TOKEN } from "./api.js";
-import { $, button, check, command, every, field, fill, h, input, link, list, number, panel, trouble } from "./kit.js";
+import { ask, every, get, lacks, me, page, TOKEN } from "./api.js";
+import { $, button, check, command, field, fill, h, input, link, list, number, panel, trouble } from "./kit.js";
 
 const PAGES = { workflows: "Workflows", live: "Live", contact: "Contact", send: "Send", letters: "Dead letters", webhooks: "Webhooks", hooks: "Hooks" };
 let leaving = new AbortController();

@@ -1,8 +1,8 @@
 // Events of one's own, and what became of each.
 
-import { ask, curlButton, get, goalName, goals, lacks, loadGoals, loadWorkflows, me, page, post, workflowName, workflows } from "./api.js";
+import { ask, curlButton, get, goalName, goals, lacks, loadGoals, loadWorkflows, me, page, pause, post, workflowName, workflows } from "./api.js";
 import { entry, scan } from "./contact.js";
-import { badge, button, check, empty, field, fill, h, head, input, link, options, pause, trouble } from "./kit.js";
+import { badge, button, check, empty, field, fill, h, head, input, link, options, trouble } from "./kit.js";
 
 const EVENTS = {
 	tag_added: "contact.tag.added",

@@ -1,10 +1,10 @@
 // Webhooks: where messages about goals are sent, and what became of each.
 
-import { ask, curlButton, get, page, post } from "./api.js";
+import { ask, curlButton, every, get, page, panelOf, pause, post, question } from "./api.js";
 import { further } from "./contact.js";
 import { isWithheld, listOf, rotation, writing } from "./endpoints.js";
 import { formOf } from "./goals.js";
-import { ago, badge, button, check, empty, every, exact, field, fill, filters, h, head, input, link, list, number, panelOf, pause, question, select, table, tell, trouble } from "./kit.js";
+import { ago, badge, button, check, empty, exact, field, fill, filters, h, head, input, link, list, number, select, table, tell, trouble } from "./kit.js";
 
 const PATH = "/webhooks";
 const TOPICS = ["workflow.goal.achieved", "workflow.exit.goal", "workflow.goal.revoked"];

@@ -1,8 +1,8 @@
 // All workflows; and one: who entered, achieved, was let out, how fast, and over time.
 
-import { ask, curlButton, get, goalName, learn, loadWorkflows, workflowName, workflows } from "./api.js";
+import { ask, curlButton, every, get, goalName, learn, loadWorkflows, workflowName, workflows } from "./api.js";
 import { goalsOf } from "./goals.js";
-import { ago, badge, capital, command, empty, every, exact, field, fill, h, head, link, number, percent, rate, s, select, span, table, words, zone } from "./kit.js";
+import { ago, badge, capital, command, empty, exact, field, fill, h, head, link, number, percent, rate, s, select, span, table, words, zone } from "./kit.js";
 import { feed } from "./live.js";
 
 const MOST = 50;
