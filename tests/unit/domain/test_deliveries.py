@@ -96,6 +96,8 @@ def test_what_an_endpoint_asks_for_is_kept_to_where_it_is_longer(asked: float | 
 
 def test_a_circuit_opens_after_some_failures_in_a_row_and_for_twice_as_long_each_time() -> None:
     assert [open_seconds(number) for number in range(FAILURES_TO_OPEN)] == [None] * FAILURES_TO_OPEN
+    assert not any(map(is_on_trial, range(FAILURES_TO_OPEN)))
+    assert is_on_trial(FAILURES_TO_OPEN)
     found = [open_seconds(FAILURES_TO_OPEN + number) for number in range(8)]
     assert found == [30, 60, 120, 240, 480, 960, 1_800, 1_800]
     assert found[0] == FIRST_OPEN_SECONDS

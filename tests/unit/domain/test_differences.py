@@ -63,6 +63,21 @@ def test_there_is_a_difference_where_the_criteria_do_not_hold_and_nowhere_else(
 
 
 @pytest.mark.parametrize(
+    ("criteria", "data"),
+    [
+        (TagCriteria(tag_name="Purchased"), {"tag_name": " purchased"}),
+        (TagCriteria(tag_id="17"), {"tag_id": "17"}),
+        (PurchaseCriteria(min_amount=Decimal(100)), {"amount": "100"}),
+        (PurchaseCriteria(currency="EUR"), {"currency": "eur"}),
+        (PurchaseCriteria(product_id="a"), {"product_ids": ["b", "a"]}),
+        (AppointmentCriteria(any_appointment=True), {}),
+    ],
+)
+def test_there_is_none_where_the_criteria_hold(criteria: Criteria, data: dict[str, Any]) -> None:
+    assert list(differences(told(criteria, data), criteria)) == []
+
+
+@pytest.mark.parametrize(
     ("criteria", "data", "wanted", "got", "text"),
     [
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from goalstream.domain.events import Occurrence, TagAdded
+from goalstream.domain.events import FormSubmission, Occurrence, TagAdded
 from goalstream.domain.fulfilment import fulfils
 from goalstream.domain.goals import Criteria, TagCriteria
 from tests.unit.domain import reference
@@ -17,6 +17,10 @@ def test_every_key_that_is_present_must_hold_and_the_type_be_the_same(
     occurrence: Occurrence, criteria: Criteria
 ) -> None:
     assert fulfils(occurrence, criteria) == reference.fulfils(criteria, occurrence)
+
+
+def test_what_is_of_another_type_fulfils_nothing() -> None:
+    assert not fulfils(FormSubmission("t"), TagCriteria(tag_id="t"))
 
 
 @pytest.mark.parametrize(
