@@ -43,6 +43,7 @@ def kind_of_setting(field: FieldInfo) -> str:
     if str(get_origin(kind)).endswith("Literal"):
         return " or ".join(f"`{one}`" for one in options)
     kind = options[0] if options else kind
+    kind = getattr(kind, "__origin__", kind)  # of what is annotated
     name = {str: "text", int: "integer", float: "number", bool: "true or false", SecretStr: "secret"}[kind]
     bounds = [
         f"{mark} {getattr(one, attribute)}"

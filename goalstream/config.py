@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
-from urllib.parse import parse_qsl, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -16,16 +14,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsS
 
 from goalstream import secret_files
 from goalstream.errors import SettingsError
+from goalstream.setting_values import (
+    AuthoritiesFile,
+    BrokerAddresses,
+    EncryptionKeys,
+    HttpUrl,
+    LongSecret,
+    Networks,
+    Origins,
+    PostgresqlUrl,
+)
 from goalstream.tls import client_context, require_certificates
 
 PREFIX = "GOALSTREAM_"
-
-SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-"""As PostgreSQL's own clients call them; only the last two look at the server's certificate."""
-
-
-_KEY = re.compile(r"[A-Za-z0-9+/_-]{43}=", re.ASCII).fullmatch
-"""Decoders skip what is no base64: of two keys with something else than a comma between them, they would take the first."""
 
 
 class Settings(BaseSettings):
@@ -37,7 +38,9 @@ class Settings(BaseSettings):
         "",
         description="directory of files that are named like settings (goalstream_database_url, in any case) and hold their values",
     )
-    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka brokers to ask first: host:port,…")
+    kafka_bootstrap_servers: BrokerAddresses = Field(
+        "127.0.0.1:9092", description="Kafka brokers to ask first: host:port,…"
+    )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how Kafka is spoken to: SSL encrypts, SASL asks for a user and a password"
     )
@@ -74,14 +77,14 @@ class Settings(BaseSettings):
         description="partitions of the topics that `goalstream topics` creates: as many workers as that can share a topic",
     )
     topic_replication_factor: int = Field(0, ge=0, description="replicas of those topics; 0: 3, or one for each broker")
-    database_url: SecretStr = Field(
+    database_url: PostgresqlUrl = Field(
         SecretStr("postgresql://goalstream@127.0.0.1:5432/goalstream"),
         description="PostgreSQL, as postgresql://user:password@host/database, with sslmode and what belongs to it",
     )
     database_pool_size: int = Field(8, ge=2, le=200, description="connections of one process to PostgreSQL at the most")
     http_host: str = Field("127.0.0.1", description="address that `goalstream api` listens on")
     http_port: int = Field(8646, ge=0, le=65_535, description="port that `goalstream api` listens on; 0: a free one")
-    api_url: str = Field(
+    api_url: HttpUrl = Field(
         "http://127.0.0.1:8646",
         description="where commands such as `goalstream goals` find the API: http://… or https://…",
     )
@@ -89,11 +92,11 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         8647, ge=0, le=65_535, description="port of a worker's /livez, /readyz and /metrics; 0: none"
     )
-    jwt_secret: SecretStr | None = Field(
+    jwt_secret: LongSecret | None = Field(
         None,
         description="HS256 secret of bearer tokens, at least 32 bytes; the API needs this or the next, and takes both",
     )
-    jwks_url: str | None = Field(
+    jwks_url: HttpUrl | None = Field(
         None, description="address of the public keys (JWKS) of bearer tokens signed with RS256, ES256 or EdDSA"
     )
     jwks_refresh_seconds: int = Field(
@@ -108,7 +111,7 @@ class Settings(BaseSettings):
     jwt_leeway_seconds: int = Field(
         30, ge=0, le=600, description="how far clocks may differ from those of whoever signs tokens"
     )
-    cors_origins: str = Field(
+    cors_origins: Origins = Field(
         "", description="pages of other origins that may use the API: https://app.example.com,…; empty: none"
     )
     rate_limit_per_minute: int = Field(
@@ -139,16 +142,16 @@ class Settings(BaseSettings):
     max_events_body_bytes: int = Field(
         1_048_576, ge=1_024, description="largest body of events that are sent over HTTP"
     )
-    encryption_keys: SecretStr | None = Field(
+    encryption_keys: EncryptionKeys | None = Field(
         None,
         description="keys that the secrets of webhooks and hooks are encrypted with: 32 bytes in base64, as `openssl rand -base64 32`"
         " makes them; of several (KEY,KEY) the first encrypts, and all decrypt; without any there are neither webhooks nor hooks",
     )
-    webhook_private_networks: str = Field(
+    webhook_private_networks: Networks = Field(
         "",
         description="networks that webhooks may be sent to although they are not public: 10.20.0.0/16,…; there http:// will do",
     )
-    webhook_ssl_ca_file: str = Field(
+    webhook_ssl_ca_file: AuthoritiesFile = Field(
         "", description="certificates (PEM) of who may vouch for receivers of webhooks; empty: the system's"
     )
     webhook_concurrency: int = Field(
@@ -163,7 +166,7 @@ class Settings(BaseSettings):
     dead_letter_max_share: float = Field(
         0.5, ge=0, le=1, description="share of the last 1,000 records of a partition that stops a worker; 0: never"
     )
-    otlp_endpoint: str | None = Field(
+    otlp_endpoint: HttpUrl | None = Field(
         None,
         description="OpenTelemetry collector that a worker's traces go to (OTLP over HTTP), such as http://collector:4318",
     )
@@ -250,84 +253,6 @@ class Settings(BaseSettings):
             key_password = password.get_secret_value() if password else ""
             client_context(cert_file=cert_file, key_file=key_file, key_password=key_password)
         return password
-
-    @field_validator("jwt_secret")
-    @classmethod
-    def _is_long_enough(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and len(secret.get_secret_value().encode()) < 32:
-            raise ValueError("must have at least 32 bytes")
-        if secret is not None and any(mark in secret.get_secret_value() for mark in ("-----BEGIN", "ssh-", '"kty"')):
-            raise ValueError("must be a secret, and not a key or certificate that others may know")
-        return secret
-
-    @field_validator("jwks_url", "api_url", "otlp_endpoint")
-    @classmethod
-    def _is_http(cls, url: str | None) -> str | None:
-        if url is not None:
-            parts = urlsplit(url)
-            if parts.scheme not in ("https", "http") or not parts.hostname:
-                raise ValueError("must begin with https://, or http:// where nobody can come between")
-            if parts.username is not None:
-                raise ValueError("must not hold a password, since it is shown")
-        return url
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _are_origins(cls, origins: str) -> str:
-        found = [origin.strip() for origin in origins.split(",") if origin.strip()]
-        for origin in found:
-            parts = urlsplit(origin)
-            is_origin = parts.hostname and not parts.username and origin == f"{parts.scheme}://{parts.netloc}".lower()
-            if parts.scheme not in ("https", "http") or not is_origin:
-                raise ValueError(f"must be origins such as https://app.example.com, but has {origin!r}")
-        return ",".join(found)
-
-    @field_validator("database_url")
-    @classmethod
-    def _is_postgresql(cls, url: SecretStr) -> SecretStr:
-        if not url.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError("must begin with postgresql://")
-        options = dict(parse_qsl(url.get_secret_value().partition("?")[2]))
-        if (mode := options.get("sslmode", "prefer")) not in SSL_MODES:
-            raise ValueError(f"has sslmode={mode}, which is none of {', '.join(SSL_MODES)}")
-        for file in filter(None, (options.get("sslrootcert"), certificate := options.get("sslcert"))):
-            require_certificates(file)
-        if certificate and (key := options.get("sslkey")):
-            client_context(cert_file=certificate, key_file=key, key_password=options.get("sslpassword", ""))
-        return url
-
-    @field_validator("encryption_keys")
-    @classmethod
-    def _are_keys(cls, keys: SecretStr | None) -> SecretStr | None:
-        if keys is not None and not all(_KEY(key.strip()) for key in keys.get_secret_value().split(",")):
-            raise ValueError("must be 32 bytes in base64 (`openssl rand -base64 32`), or several such")
-        return keys
-
-    @field_validator("webhook_private_networks")
-    @classmethod
-    def _are_networks(cls, networks: str) -> str:
-        try:
-            for network in filter(None, networks.replace(" ", "").split(",")):
-                ip_network(network)
-        except ValueError as error:
-            raise ValueError(f"must be networks such as 10.20.0.0/16,…: {error}") from None
-        return networks
-
-    @field_validator("webhook_ssl_ca_file")
-    @classmethod
-    def _are_authorities(cls, file: str) -> str:
-        if file:
-            require_certificates(file)
-        return file
-
-    @field_validator("kafka_bootstrap_servers")
-    @classmethod
-    def _are_addresses(cls, servers: str) -> str:
-        for server in servers.split(","):
-            host, colon, port = server.strip().rpartition(":")
-            if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 65_536):
-                raise ValueError(f"must be host:port,host:port,… but has {server.strip()!r}")
-        return servers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,12 @@ import importlib
 import json
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from goalstream.config import Settings
-from goalstream.dev import guide
+from goalstream.dev import beside, guide
 from goalstream.dev.crm import Crm
 from goalstream.dev.feed import Feed
 from goalstream.dev.health import Health, Pulse, health_of
@@ -34,9 +34,6 @@ from goalstream.errors import OperatorError
 from goalstream.observability.metrics import LAG_RECORDS
 from goalstream.streams.topics import ALL_TOPICS
 
-STOP_SECONDS = 2.0
-"""For each part; what it does not finish by then is cut, since nothing here is to last."""
-
 HEALTH_SECONDS = 10.0
 FIRST_GOAL_SECONDS = 15.0
 """After so long the feed begins, also where nobody has achieved anything."""
@@ -47,8 +44,6 @@ LOOK_SECONDS = 1.0
 EARLY_LINES = 20
 TOKEN_SECONDS = 7 * 24 * 3600
 SCOPE = "goals:read goals:write webhooks:read webhooks:write operator"
-
-_Result = TypeVar("_Result")
 
 
 class Demo:
@@ -132,7 +127,7 @@ class Demo:
 
         feed, crm = Feed(settings.kafka_bootstrap_servers, self._narrator), Crm(settings.kafka_bootstrap_servers)
         for part in (feed, crm):
-            stack.push_async_callback(_stop, part.stop)
+            stack.push_async_callback(beside.stop, part.stop)
             await part.start()
         tasks = [self._spawn(self._follow(feed, crm), stack)]
         story = Story(self._world, seed=self._options.seed, start=datetime.now(UTC), rate=self._options.rate)
@@ -141,17 +136,17 @@ class Demo:
         else:
             await crm.announce(story.beginning())
         worker = Worker(settings)
-        stack.push_async_callback(_stop, worker.stop)
+        stack.push_async_callback(beside.stop, worker.stop)
         await worker.start()
         listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         tasks += [self._spawn(work, stack) for work in (worker.failed(), _serve(settings, listening))]
-        addresses = await _unless_one_fails(tasks, self._show_start(settings, worker, listening))
+        addresses = await beside.unless_one_fails(tasks, self._show_start(settings, worker, listening))
         tasks.append(self._spawn(_deliver(settings), stack))
         told = story if self._options.simulate else None
         going_on = (
             self._tell(worker) if self._terminal is None else self._live(self._terminal, addresses, worker, crm, told)
         )
-        await _unless_one_fails(tasks, going_on)
+        await beside.unless_one_fails(tasks, going_on)
 
     async def _show_start(self, settings: Settings, worker: Any, listening: asyncio.Future[int]) -> guide.Addresses:
         since = self._age
@@ -239,7 +234,7 @@ class Demo:
 
     def _spawn(self, work: Coroutine[Any, Any, None], stack: contextlib.AsyncExitStack) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
-        stack.push_async_callback(_cancel, task)
+        stack.push_async_callback(beside.cancel, task)
         return task
 
 
@@ -265,37 +260,11 @@ def addresses_of(settings: Settings, http_port: int, world: World) -> guide.Addr
     )
 
 
-async def _unless_one_fails(tasks: list[asyncio.Task[None]], work: Coroutine[Any, Any, _Result]) -> _Result:
-    """Does the work, unless one of the tasks that should go on for ever ends: then raises why."""
-    mine = asyncio.create_task(work)
-    try:
-        done, _ = await asyncio.wait([mine, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task in done - {mine}:
-            await task
-            raise OperatorError("a part of `goalstream dev` ended by itself: start it again")
-        return await mine
-    finally:
-        await _cancel(mine)
-
-
 async def _close_postgres(postgres: EmbeddedPostgres, starting: asyncio.Task[None]) -> None:
     await asyncio.wait([starting])
     if not starting.cancelled():
         starting.exception()
     await asyncio.to_thread(postgres.close)
-
-
-async def _stop(stop: Callable[[], Awaitable[None]]) -> None:
-    """Stops a part, for a while; whatever it says then is of no interest any more."""
-    with contextlib.suppress(Exception):
-        await asyncio.wait_for(stop(), STOP_SECONDS)
-
-
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.wait([task], timeout=STOP_SECONDS)
-    if task.done() and not task.cancelled():
-        task.exception()
 
 
 async def _deliver(settings: Settings) -> None:
